@@ -1,0 +1,133 @@
+"""The contract between the repository and the place where its bytes live.
+
+An :class:`ObjectStore` is a flat, durable map from keys to immutable byte strings. Everything above
+relies on exactly these promises, and one contract suite runs against every implementation:
+
+* **Create only.** ``put`` and a writer's ``commit`` create the key or raise :class:`ObjectExists`;
+  of many concurrent writers of one key exactly one succeeds. Nothing is ever overwritten.
+* **Durable on return.** When ``put`` or ``commit`` returns, the object survives power loss. Until
+  then the key does not exist for anybody: no reader ever sees half an object.
+* **Read after write.** A key that was created is visible to every later ``get`` and ``scan``.
+* **Bounded.** Every call ends within the store's deadline, in a result or in :class:`Unavailable`.
+
+Keys are relative paths of ``[A-Za-z0-9._-]`` components joined by ``/``, at most 512 characters,
+no component ``.`` or ``..`` or empty (:func:`check_key`). Buffers that are passed in may be reused by
+the caller as soon as the call returns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""What can be written without a copy; ``collections.abc.Buffer`` needs Python 3.12."""
+
+_KEY = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+
+
+def check_key(key: str) -> str:
+    """Return ``key``. Raises ValueError if it is not a valid object key."""
+    if len(key) > 512 or not _KEY.fullmatch(key):
+        raise ValueError(f"not a valid object key: {key!r}")
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a listing tells: ``modified`` is the *store's* clock, aware, UTC."""
+
+    key: str
+    size_bytes: int
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a probe found that the store can do (design rule 1). ``details`` says why not, per ability."""
+
+    conditional_put: bool
+    read_after_write: bool
+    ordered_list: bool
+    object_lock: bool
+    details: tuple[str, ...] = ()
+
+
+class ObjectWriter(Protocol):
+    """One object being written in pieces; nothing is visible until ``commit`` returns.
+
+    As a context manager it aborts unless committed.
+    """
+
+    def write(self, data: Buffer) -> None:
+        """Append ``data``; the buffer may be reused on return."""
+        ...
+
+    def commit(self) -> None:
+        """Make the object durable and visible. Raises ObjectExists if the key exists."""
+        ...
+
+    def abort(self) -> None:
+        """Drop what was written; harmless after commit."""
+        ...
+
+    def __enter__(self) -> ObjectWriter: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class ObjectStore(Protocol):
+    """See the module docstring for the promises that every method keeps. Safe to share by threads."""
+
+    @property
+    def url(self) -> str:
+        """Where this is, for messages; never holds a secret."""
+        ...
+
+    def put(self, key: str, data: Buffer) -> None:
+        """Create ``key``. Raises ObjectExists, Unavailable, StoreRefused (permissions, no space)."""
+        ...
+
+    def open_writer(self, key: str) -> ObjectWriter:
+        """Start a streamed create of ``key``; memory stays bounded whatever the object's size."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Return the whole object. Raises ObjectMissing, Unavailable."""
+        ...
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset``, fewer at the object's end (possibly none)."""
+        ...
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        """Return the object's facts, or None if there is none."""
+        ...
+
+    def scan(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield every object whose key starts with ``prefix`` (which ends in ``/`` or is empty),
+        in ascending order of key as bytes, without holding the listing in memory where the store allows."""
+        ...
+
+    def children(self, prefix: str) -> list[str]:
+        """Return the sorted names directly below ``prefix`` (objects and folders, no ``/``)."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove ``key``; a missing key is no error. Raises StoreRefused where a lock holds it."""
+        ...
+
+    def probe(self) -> Abilities:
+        """Try out, with throw-away keys under ``probe/``, what the store can do."""
+        ...
+
+    def close(self) -> None: ...
