@@ -1,0 +1,37 @@
+"""What PostgreSQL can answer, translated once from its client library and its programs."""
+
+from __future__ import annotations
+
+from seawall.model.errors import InvalidInput, NotFound, Refused, Unavailable
+
+
+class ConnectionStringInvalid(InvalidInput, code="connection-string-invalid", status=19):
+    """A connection string (URL or keywords) can't be understood or used."""
+
+
+class ServerLoginRefused(InvalidInput, code="server-login-refused", status=20):
+    """The server answered and does not let this user in: password, pg_hba.conf, role or database."""
+
+
+class ServerUnsupported(InvalidInput, code="server-unsupported", status=21):
+    """What answers is no PostgreSQL server, or one of a version that Seawall does not know."""
+
+
+class DatabaseMissing(NotFound, code="database-missing", status=35):
+    """The server has no database of this name."""
+
+
+class ServerUnreachable(Unavailable, code="server-unreachable", status=53):
+    """The server did not answer in time, or the connection to it broke."""
+
+
+class ServerNotReady(Unavailable, code="server-not-ready", status=54):
+    """The server answers that it can't serve now: starting up, shutting down, too many connections."""
+
+
+class BackupSessionLost(Unavailable, code="backup-session-lost", status=55):
+    """The session that held a backup open ended, or the server ended the backup; nothing of it counts."""
+
+
+class ServerPermissionMissing(Refused, code="server-permission-missing", status=79):
+    """The role may not see or do it; the hint is the GRANT."""
