@@ -1,0 +1,135 @@
+"""What a person or a machine holds to open a repository. Values only; who reads files or prompts is above.
+
+No class here shows its secret in ``repr`` and none is ever part of an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seawall.repository.crypto import KEY_BYTES
+from seawall.repository.errors import NameInvalid
+
+MIN_KEY_FILE_BYTES = 32
+MIN_PASSPHRASE_CHARACTERS = 8
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_RECOVERY_CHECK_BYTES = 3
+
+
+def check_label(label: str) -> str:
+    """Return ``label``. Raises NameInvalid."""
+    if not _LABEL.fullmatch(label):
+        raise NameInvalid(
+            "a key's label has up to 64 letters, digits and . _ @ -, beginning with a letter or digit",
+            hint="labels are public: name the holder, never the secret",
+        )
+    return label
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """The content of a key file: at least 32 bytes that nobody can guess."""
+
+    label: str
+    content: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        check_label(self.label)
+        if len(self.content) < MIN_KEY_FILE_BYTES:
+            raise NameInvalid(
+                f"the key file {self.label!r} is shorter than {MIN_KEY_FILE_BYTES} bytes",
+                hint="make one with: head -c 64 /dev/urandom | base64 > FILE && chmod 600 FILE",
+            )
+
+    @classmethod
+    def read(cls, path: Path, label: str = "key-file") -> KeyFile:
+        """Read a key file; a trailing line end is not part of the key. Raises OSError."""
+        return cls(label, path.read_bytes().rstrip(b"\r\n"))
+
+
+@dataclass(frozen=True, slots=True)
+class Passphrase:
+    """Words that a person remembers; stretched by Argon2id, so each try costs time and memory."""
+
+    label: str
+    text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        check_label(self.label)
+        if len(self.text) < MIN_PASSPHRASE_CHARACTERS:
+            raise NameInvalid(
+                f"the passphrase {self.label!r} has fewer than {MIN_PASSPHRASE_CHARACTERS} characters"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """The repository's master key itself, out of escrow. Opens it without any slot."""
+
+    label: str
+    key: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        check_label(self.label)
+        if len(self.key) != KEY_BYTES:
+            raise NameInvalid("a master key has 32 bytes")
+
+    @classmethod
+    def generate(cls, label: str = "new") -> MasterKey:
+        return cls(label, os.urandom(KEY_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryCode:
+    """256 random bits, printed in groups of letters and kept in a safe: the escrow slot's secret."""
+
+    label: str
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls, label: str = "escrow") -> RecoveryCode:
+        return cls(check_label(label), os.urandom(KEY_BYTES))
+
+    @classmethod
+    def parse(cls, text: str, label: str = "escrow") -> RecoveryCode:
+        """Read a code as it was printed, whatever case and spacing. Raises NameInvalid for a typing error."""
+        return cls(check_label(label), parse_groups(text))
+
+    def reveal(self) -> str:
+        """Return the code to print. The only place where it becomes text."""
+        return format_groups(self.key)
+
+
+SlotSecret = KeyFile | Passphrase | RecoveryCode | MasterKey
+"""Anything that :meth:`Repository.open` accepts."""
+
+
+def format_groups(key: bytes) -> str:
+    """Write 32 bytes and a check of 3 as 56 base-32 letters in groups of seven."""
+    letters = base64.b32encode(key + _check(key)).decode("ascii")
+    return "-".join(letters[start : start + 7] for start in range(0, len(letters), 7))
+
+
+def parse_groups(text: str) -> bytes:
+    """Read what :func:`format_groups` wrote. Raises NameInvalid."""
+    letters = re.sub(r"[\s-]", "", text).upper().replace("0", "O").replace("1", "I").replace("8", "B")
+    try:
+        data = base64.b32decode(letters)
+    except ValueError:
+        data = b""
+    key, check = data[:KEY_BYTES], data[KEY_BYTES:]
+    if len(key) != KEY_BYTES or check != _check(key):
+        raise NameInvalid(
+            "this is not a recovery code: a letter is missing or mistyped",
+            hint="a code has eight groups of seven letters and digits (2 to 7)",
+        )
+    return key
+
+
+def _check(key: bytes) -> bytes:
+    return hashlib.sha256(b"seawall recovery code v1" + key).digest()[:_RECOVERY_CHECK_BYTES]
