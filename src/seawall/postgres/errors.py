@@ -35,3 +35,7 @@ class BackupSessionLost(Unavailable, code="backup-session-lost", status=55):
 
 class ServerPermissionMissing(Refused, code="server-permission-missing", status=79):
     """The role may not see or do it; the hint is the GRANT."""
+
+
+class StatementRefused(Refused, code="statement-refused", status=80):
+    """The server rejected a statement; it was rolled back."""
