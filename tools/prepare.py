@@ -63,7 +63,7 @@ def prepare_venv(name: str, requirements: list[str]) -> None:
     if not _works(VENV_PYTHON):
         _create_venv()
     print(f"Installing into {VENV} (once; minutes on a slow line)", flush=True)
-    _run(VENV_PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements)
+    _run(VENV_PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *requirements)
     stamp.write_text(key)
 
 

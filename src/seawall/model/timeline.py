@@ -32,8 +32,8 @@ class TimelineHistory:
         """Read a history file's content. Raises ValueError as readTimeLineHistory would fail."""
         switches: list[TimelineSwitch] = []
         for line in text.splitlines():
-            fields = line.split("#", 1)[0].split(None, 2)
-            if not fields:
+            fields = line.split(None, 2)
+            if not fields or fields[0].startswith("#"):
                 continue
             if len(fields) < 2 or not fields[0].isdigit():
                 raise ValueError(f"invalid line in the history of timeline {timeline}: {line!r}")
