@@ -27,20 +27,20 @@ demo: ready-demo
 
 test: ready
 	$(BIN)/python tools/prepare.py servers
-	$(BIN)/python tools/check.py
+	$(BIN)/python -m tools.check
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak" $(PYTEST)
 
 unit: ready
 	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/contract tests/architecture $(PYTEST)
 
 check: ready
-	$(BIN)/python tools/check.py
+	$(BIN)/python -m tools.check
 
 bench: ready-bench
 	$(BIN)/python benchmarks/run.py
 
 docs: ready
-	$(BIN)/python tools/generate_docs.py
+	$(BIN)/python -m tools.generate_docs
 
 soak: ready
 	$(BIN)/python tools/prepare.py servers

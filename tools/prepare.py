@@ -109,7 +109,7 @@ def prepare_servers() -> None:
             _install_debian_server()
         else:
             print(f"note: Debian's server is missing, its tests are skipped: apt-get install {DEBIAN_SERVER}")
-    if importlib.util.find_spec("tests.support.servers") is not None:
+    if (ROOT / "tests" / "support" / "servers.py").exists():
         _run(VENV_PYTHON, "-m", "tests.support.servers")
 
 
