@@ -24,7 +24,7 @@ class ErrorClass:
     status: int
     statuses: range | None
     docstring: str
-    own_init: bool
+    has_default_hint: bool
 
 
 @cache
@@ -79,7 +79,12 @@ def _read(node: ast.ClassDef, path: Path) -> ErrorClass:
         status=int(ast.literal_eval(keywords["status"])) if "status" in keywords else 0,
         statuses=_status_range(node),
         docstring=ast.get_docstring(node) or "",
-        own_init=any(isinstance(child, ast.FunctionDef) and child.name == "__init__" for child in node.body),
+        has_default_hint=any(
+            isinstance(child, ast.Assign | ast.AnnAssign)
+            and child.value
+            and "default_hint" in ast.unparse(child)
+            for child in node.body
+        ),
     )
 
 

@@ -44,8 +44,8 @@ def error_table() -> str:
         "With `--json` an error is a document on standard error: "
         '`{"error": {"code", "status", "message", "hint", "fields"}}`.',
         "",
-        "Besides these: 0 is success, 130 an interrupt, 141 a closed pipe. `seawall wal get` follows the rules",
-        "of `restore_command`: 1 means that the file is not in the archive, 126 any failure.",
+        "Besides these: 0 is success, 130 an interrupt, 141 a closed pipe. `seawall wal get` follows the",
+        "rules of `restore_command`: 1 means that the file is not in the archive, 126 any failure.",
     ]
     for category in categories():
         assert category.statuses is not None

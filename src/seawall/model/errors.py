@@ -18,17 +18,19 @@ class SeawallError(Exception):
     """Base of all errors that are shown to a user.
 
     ``message`` is one sentence that names the thing at fault; ``hint`` is the remedy, ideally the
-    next command to type; ``fields`` are the facts for ``--json`` (never secrets).
+    next command to type; ``fields`` are the facts for ``--json`` (never secrets). A leaf whose remedy
+    is always the same states it once as its ``default_hint``.
     """
 
     code: ClassVar[str] = ""
     status: ClassVar[int] = 0
     status_range: ClassVar[range] = range(1, 126)
+    default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str = "", **fields: object) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.default_hint
         self.fields = fields
 
     def __init_subclass__(cls, *, code: str = "", status: int = 0) -> None:
