@@ -85,8 +85,9 @@ class BackupSession:
         ``fast`` asks for that checkpoint at once; otherwise it is spread out and may take as long as
         ``checkpoint_timeout``.
 
-        Raises: ValueError for a label that isn't printable ASCII; StatementRefused (``wal_level=minimal``, a standby that lacks full-page images),
-        ServerPermissionMissing, ServerUnreachable; no backup is then in progress.
+        Raises: ValueError for a label that isn't printable ASCII; StatementRefused
+        (``wal_level=minimal``, a standby that lacks full-page images), ServerPermissionMissing,
+        ServerUnreachable; no backup is then in progress.
         """
         if not _LABEL.fullmatch(label):
             raise ValueError(f"a backup label is 1 to 512 printable ASCII characters, not {label!r}")
@@ -153,8 +154,9 @@ class BackupSession:
             self._session.execute("SET client_encoding = 'SQL_ASCII'")
             stop, label, tablespace_map = self._session.query_one(self._stop_sql(), deadline_s=deadline_s)
             timeline, now = self._session.query_one(
-                "SELECT CASE WHEN pg_is_in_recovery() THEN r.min_recovery_end_timeline ELSE c.timeline_id END,"
-                " clock_timestamp() FROM pg_control_recovery() r, pg_control_checkpoint() c"
+                "SELECT CASE WHEN pg_is_in_recovery() THEN r.min_recovery_end_timeline"
+                " ELSE c.timeline_id END, clock_timestamp()"
+                " FROM pg_control_recovery() r, pg_control_checkpoint() c"
             )
         except (ServerUnreachable, StatementRefused) as error:
             raise self._lost(error) from error

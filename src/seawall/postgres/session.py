@@ -92,6 +92,16 @@ def parse_dsn(dsn: str) -> dict[str, str]:
     return options
 
 
+def with_database(dsn: str, database: str) -> str:
+    """Return the connection string that leads to another database of the same server.
+
+    Raises: ConnectionStringInvalid.
+    """
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo("", **{**parse_dsn(dsn), "dbname": database})
+
+
 def connect(
     dsn: str,
     *,
