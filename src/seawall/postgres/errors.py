@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seawall.model.errors import InvalidInput, NotFound, Refused, Unavailable
+from seawall.model.errors import IntegrityError, InvalidInput, NotFound, Refused, Unavailable
 
 
 class ConnectionStringInvalid(InvalidInput, code="connection-string-invalid", status=19):
@@ -39,3 +39,23 @@ class ServerPermissionMissing(Refused, code="server-permission-missing", status=
 
 class StatementRefused(Refused, code="statement-refused", status=80):
     """The server rejected a statement; it was rolled back."""
+
+
+class ProgramsMissing(NotFound, code="server-programs-missing", status=36):
+    """PostgreSQL's programs of the needed major version are not on this machine."""
+
+
+class ServerStartFailed(Unavailable, code="server-start-failed", status=59):
+    """The server ended by itself while it was starting or recovering; its log has the reason."""
+
+
+class ControlFileInvalid(IntegrityError, code="control-file-invalid", status=64):
+    """``global/pg_control`` is missing, damaged, or of a version that Seawall does not know."""
+
+
+class WalSegmentInvalid(IntegrityError, code="wal-segment-invalid", status=65):
+    """A WAL segment is not what its name says, or belongs to another server."""
+
+
+class ServerOwnerUnusable(Refused, code="server-owner-unusable", status=81):
+    """The server's programs can't be run as the user who owns the data directory."""

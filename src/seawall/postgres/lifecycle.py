@@ -1,0 +1,378 @@
+"""Start, watch and stop a PostgreSQL server in a data directory that no service manager owns.
+
+The server is started as its owner (:mod:`seawall.postgres.server_user`) in a session of its own, so
+that it outlives the command and no Ctrl-C reaches it. How far it is comes from the server itself: the
+status line of ``postmaster.pid`` (miscadmin.h, "PM_STATUS") and ``pg_control``. Whether it runs is
+checked on the process, never believed of a file. Every wait has a deadline and ends early when the
+server does; what went wrong is told with the end of the server's log.
+
+Servers that Patroni, systemd or an operator own are started through their owners, not here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from seawall.model.clock import Clock, SystemClock
+from seawall.postgres.control_file import ClusterState, read_control_file
+from seawall.postgres.errors import ServerNotReady, ServerStartFailed
+from seawall.postgres.programs import ServerPrograms
+from seawall.postgres.server_user import RunAs, server_user
+
+PID_FILE = "postmaster.pid"
+POLL_INTERVAL_S = 0.05
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 60.0
+LOG_TAIL_LINES = 12
+LOG_TAIL_BYTES = 16 * 1024
+SOCKET_CHECK_TIMEOUT_S = 2.0
+
+
+class StopMode(Enum):
+    """How ``pg_ctl stop -m`` ends a server, and the signal that means it."""
+
+    SMART = signal.SIGTERM
+    FAST = signal.SIGINT
+    IMMEDIATE = signal.SIGQUIT
+
+
+class ServerStatus(Enum):
+    """What the postmaster says of itself; STANDBY: hot standby, consistent, answers queries."""
+
+    STARTING = "starting"
+    STOPPING = "stopping"
+    READY = "ready"
+    STANDBY = "standby"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that was seen alive: its process and where it listens."""
+
+    pid: int
+    data_directory: Path
+    port: int
+    socket_directory: Path | None
+    status: ServerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start a server beyond what its configuration files say.
+
+    ``settings`` become ``-c name=value`` and win over every file. ``config_file`` is for
+    configurations that live outside the data directory.
+    """
+
+    log_file: Path
+    settings: Mapping[str, str] | None = None
+    socket_directory: Path | None = None
+    port: int | None = None
+    config_file: Path | None = None
+
+    def arguments(self) -> list[str]:
+        """Return the server's command-line options, in a stable order."""
+        options: dict[str, str] = {}
+        if self.config_file is not None:
+            options["config_file"] = str(self.config_file)
+        if self.socket_directory is not None:
+            options["unix_socket_directories"] = str(self.socket_directory)
+        if self.port is not None:
+            options["port"] = str(self.port)
+        options.update(self.settings or {})
+        return [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Servers that this process started, by pid: a child stays a zombie until its parent asks for it."""
+
+
+def find_running_server(data_directory: Path) -> RunningServer | None:
+    """Return the server that runs on a data directory, or None if there is none.
+
+    A stale ``postmaster.pid`` (crash, restored by mistake) is not believed: the process must exist and
+    have the data directory as its working directory; where that can't be seen, be called postgres or
+    answer on its socket.
+    """
+    try:
+        lines = (data_directory / PID_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        pid = abs(int(lines[0]))  # a standalone backend writes its number negated
+    except (IndexError, ValueError):
+        return None  # being written, or damaged
+    if not is_process_alive(pid):
+        return None
+    server = _from_pid_file(pid, data_directory, lines)
+    return server if _is_server_process(server) else None
+
+
+def start_server(
+    data_directory: Path,
+    programs: ServerPrograms,
+    launch: Launch,
+    *,
+    run_as: RunAs | None = None,
+    until: frozenset[ServerStatus] = frozenset({ServerStatus.READY, ServerStatus.STANDBY}),
+    deadline_s: float = START_DEADLINE_S,
+    clock: Clock | None = None,
+) -> RunningServer:
+    """Start a server and wait until its status is one of ``until``.
+
+    With ``ServerStatus.STARTING`` among them it returns as soon as the server has taken possession of
+    the data directory, for a recovery that is then watched with :func:`wait_for_status`.
+
+    Raises:
+        ServerStartFailed: it ended, or never began; the message carries the end of its log.
+        ServerNotReady: the deadline passed, or a server runs there already. One that was started
+            runs on.
+    """
+    clock = clock or SystemClock()
+    running = find_running_server(data_directory)
+    if running is not None:
+        raise ServerNotReady(
+            f"a server runs on {data_directory} already (process {running.pid})",
+            hint="stop it first, or use it",
+            pid=running.pid,
+        )
+    process = _spawn(data_directory, programs, launch, run_as or server_user(data_directory))
+    return _wait(data_directory, launch.log_file, until, clock, deadline_s, process.pid, None)
+
+
+def wait_for_status(
+    data_directory: Path,
+    log_file: Path,
+    until: frozenset[ServerStatus],
+    *,
+    deadline_s: float,
+    on_poll: Callable[[RunningServer], None] | None = None,
+    clock: Clock | None = None,
+) -> RunningServer:
+    """Wait until a running server's status is one of ``until``; ``on_poll`` sees it on the way.
+
+    Raises: as :func:`start_server` does.
+    """
+    return _wait(data_directory, log_file, until, clock or SystemClock(), deadline_s, None, on_poll)
+
+
+def wait_until_consistent(
+    data_directory: Path, log_file: Path, *, deadline_s: float, clock: Clock | None = None
+) -> RunningServer:
+    """Wait until the server answers queries, read-only or not. With ``hot_standby=off`` that is only
+    after promotion. Raises: as :func:`start_server` does."""
+    answers = frozenset({ServerStatus.READY, ServerStatus.STANDBY})
+    return wait_for_status(data_directory, log_file, answers, deadline_s=deadline_s, clock=clock)
+
+
+def wait_until_promoted(
+    data_directory: Path, log_file: Path, *, deadline_s: float, clock: Clock | None = None
+) -> RunningServer:
+    """Wait until recovery ended and the server accepts writes. Raises: as :func:`start_server` does."""
+    ready = frozenset({ServerStatus.READY})
+    return wait_for_status(data_directory, log_file, ready, deadline_s=deadline_s, clock=clock)
+
+
+def wait_until_stopped(data_directory: Path, *, deadline_s: float, clock: Clock | None = None) -> bool:
+    """Wait until no server runs on the directory (``recovery_target_action = shutdown``).
+
+    Returns whether it ended cleanly, as ``pg_control`` has it. Raises ServerNotReady at the deadline.
+    """
+    clock = clock or SystemClock()
+    ends_at = clock.monotonic() + deadline_s
+    while (running := find_running_server(data_directory)) is not None:
+        if clock.monotonic() >= ends_at:
+            raise ServerNotReady(
+                f"the server on {data_directory} still runs after {deadline_s:g} s (process {running.pid})",
+                hint=f"look at its log, or stop it at once: kill -QUIT {running.pid}",
+                pid=running.pid,
+            )
+        clock.sleep(POLL_INTERVAL_S)
+    clean = (ClusterState.SHUT_DOWN, ClusterState.SHUT_DOWN_IN_RECOVERY)
+    return read_control_file(data_directory).state in clean
+
+
+def stop_server(
+    data_directory: Path,
+    *,
+    mode: StopMode = StopMode.FAST,
+    deadline_s: float = STOP_DEADLINE_S,
+    clock: Clock | None = None,
+) -> bool:
+    """Stop the server on a data directory and wait for its end. Without one, do nothing.
+
+    Returns whether a server was stopped. Raises ServerNotReady when it still runs at the deadline.
+    """
+    running = find_running_server(data_directory)
+    if running is None:
+        return False
+    try:
+        os.kill(running.pid, mode.value)
+    except ProcessLookupError:
+        return True
+    wait_until_stopped(data_directory, deadline_s=deadline_s, clock=clock)
+    return True
+
+
+def is_process_alive(pid: int) -> bool:
+    """Say whether a process exists and is no zombie; a child of ours is reaped on the way."""
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # exists, and is somebody else's
+    try:
+        # The state follows the name, which is in parentheses and may contain anything (proc(5)).
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return not sys.platform.startswith("linux") or Path(f"/proc/{pid}").exists()
+
+
+def log_tail(log_file: Path, data_directory: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """Return the last lines of the server's log: of the collector's file where one is used."""
+    files = [log_file]
+    try:
+        current = (data_directory / "current_logfiles").read_text(errors="replace").split()
+        files.extend(data_directory / name for name in current[1::2])
+    except OSError:
+        pass  # no logging collector
+    return "\n".join(filter(None, (_last_lines(file, lines) for file in files)))
+
+
+def _last_lines(file: Path, lines: int) -> str:
+    try:
+        with open(file, "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+def _spawn(
+    data_directory: Path, programs: ServerPrograms, launch: Launch, run_as: RunAs
+) -> subprocess.Popen[bytes]:
+    argv = run_as.command([programs.postgres, "-D", data_directory, *launch.arguments()])
+    log = os.open(launch.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            **run_as.popen_kwargs(),
+        )
+    except OSError as error:
+        raise ServerStartFailed(
+            f"{programs.postgres} can't be executed by the owner of {data_directory}: {error.strerror}",
+            hint="the programs and all folders above them must be readable for that user",
+            data_directory=str(data_directory),
+        ) from error
+    finally:
+        os.close(log)
+    _children[process.pid] = process
+    return process
+
+
+def _wait(
+    data_directory: Path,
+    log_file: Path,
+    until: frozenset[ServerStatus],
+    clock: Clock,
+    deadline_s: float,
+    pid: int | None,
+    on_poll: Callable[[RunningServer], None] | None,
+) -> RunningServer:
+    """Poll until the status fits. ``pid``, if known, is the process that is about to write its file."""
+    ends_at = clock.monotonic() + deadline_s
+    while True:
+        server = find_running_server(data_directory)
+        if server is not None and server.status in until and pid in (None, server.pid):
+            return server
+        if server is None and (pid is None or not is_process_alive(pid)):
+            raise _start_failed(data_directory, log_file)
+        if server is not None and on_poll is not None:
+            on_poll(server)
+        if clock.monotonic() >= ends_at:
+            raise _not_in_time(data_directory, log_file, until, deadline_s)
+        clock.sleep(POLL_INTERVAL_S)
+
+
+def _from_pid_file(pid: int, data_directory: Path, lines: list[str]) -> RunningServer:
+    """Read the lines that exist so far; the server appends them as it starts (pidfile.h)."""
+    padded = [line.strip() for line in lines] + [""] * 8
+    folder = padded[4]
+    try:
+        status = ServerStatus(padded[7])
+    except ValueError:
+        status = ServerStatus.STARTING
+    return RunningServer(
+        pid=pid,
+        data_directory=data_directory,
+        port=int(padded[3]) if padded[3].isdigit() else 0,
+        socket_directory=Path(folder) if folder else None,
+        status=status,
+    )
+
+
+def _is_server_process(server: RunningServer) -> bool:
+    if server.pid in _children:
+        return True
+    process = Path(f"/proc/{server.pid}")
+    try:
+        return (process / "cwd").readlink() == server.data_directory.resolve()
+    except OSError:
+        pass  # another user's process, or no /proc on this system
+    try:
+        return (process / "comm").read_text().strip() in ("postgres", "postmaster")
+    except OSError:
+        return _accepts_connections(server)
+
+
+def _accepts_connections(server: RunningServer) -> bool:
+    if server.socket_directory is None:
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(SOCKET_CHECK_TIMEOUT_S)
+        try:
+            probe.connect(str(server.socket_directory / f".s.PGSQL.{server.port}"))
+        except OSError:
+            return False
+    return True
+
+
+def _start_failed(data_directory: Path, log_file: Path) -> ServerStartFailed:
+    tail = log_tail(log_file, data_directory)
+    return ServerStartFailed(
+        f"the server on {data_directory} ended while it was starting; its log ends:\n{tail}",
+        hint=f"the whole log is in {log_file}",
+        data_directory=str(data_directory),
+        log=tail,
+    )
+
+
+def _not_in_time(
+    data_directory: Path, log_file: Path, until: frozenset[ServerStatus], deadline_s: float
+) -> ServerNotReady:
+    tail = log_tail(log_file, data_directory)
+    wanted = " or ".join(sorted(status.value for status in until))
+    return ServerNotReady(
+        f"the server on {data_directory} was not {wanted} within {deadline_s:g} s; its log ends:\n{tail}",
+        hint=f"it runs on; the whole log is in {log_file}",
+        data_directory=str(data_directory),
+        log=tail,
+    )
