@@ -1,0 +1,1 @@
+"""What tests stand on: real servers, fakes that keep their contract, builders. No tests here."""
