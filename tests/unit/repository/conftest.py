@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.repository.tiny_store import TinyStore
 
 from seawall.model.clock import SystemClock
 from seawall.repository.repository import Repository
 from seawall.repository.secrets import KeyFile
+from tests.unit.repository.tiny_store import TinyStore
 
 
 @pytest.fixture

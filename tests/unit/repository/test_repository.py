@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.unit.repository.tiny_store import TinyStore
 
 from seawall.model.clock import SystemClock
 from seawall.repository.control_json import canonical, render_control
@@ -24,6 +23,7 @@ from seawall.repository.repository import Repository, put_once
 from seawall.repository.secrets import KeyFile
 from seawall.storage.errors import ObjectExists, ObjectMissing, StoreUnsafe
 from seawall.storage.protocol import Abilities, Buffer
+from tests.unit.repository.tiny_store import TinyStore
 
 CLOCK = SystemClock()
 OTHER_KEY = KeyFile("other", b"o" * 40)
