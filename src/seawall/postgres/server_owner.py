@@ -254,7 +254,7 @@ def _pg_auto_failover(evidence: tuple[str, ...], seen: HostSignals) -> ServerOwn
         "pg_auto_failover",
         evidence,
         may_alter_system=True,
-        advice="pg_autoctl runs the server: `pg_autoctl enable maintenance` first, `disable maintenance` after",
+        advice="`pg_autoctl enable maintenance` before a stop, `disable maintenance` after",
     )
 
 
