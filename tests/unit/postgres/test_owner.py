@@ -29,7 +29,6 @@ PATRONI_OPTIONS = frozenset(
         "wal_log_hints",
     }
 )
-)
 
 
 @pytest.mark.parametrize(
