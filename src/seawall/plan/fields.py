@@ -334,7 +334,7 @@ PLAN = Section(
         Field("repositories", MapOf("repository", REPOSITORY, least=1), "Where backups and WAL go.",
               required=True, remedy="say where backups go: repositories: {far: {site: …, url: …}}"),
         Field("clusters", MapOf("cluster", CLUSTER, least=1), "The servers that are protected.",
-              required=True, remedy="say what to protect: clusters: {main: {primary: {…}}}, or: seawall init"),
+              required=True, remedy="say what to protect: clusters: {main: {primary: {…}}}"),
         Field("traffic", TRAFFIC, "How clients are moved.", default=WHEN_EMPTY, default_text="by you"),
         Field("checks", ListOf(CHECK), "Questions that prove a recovery.",
               default_text="only that every database accepts connections"),

@@ -26,6 +26,8 @@ class Tree:
 
     values: dict[str, object] = field(default_factory=dict)
     places: dict[Steps, Place] = field(default_factory=dict)
+    written: dict[Steps, int] = field(default_factory=dict)
+    """How many items a list or map has in the file, the invalid ones included."""
 
     def at(self, *steps: str | int) -> object:
         """Return the value at ``steps``, None where it is missing or was not valid."""
@@ -157,6 +159,7 @@ class Reader:
             self._wrong_type(node.place, "a list is expected here", f"write [{written}]")
             return None
         values: list[object] = []
+        self.tree.written[steps] = len(node.items)
         for item in node.items:
             inner: Steps = (*steps, len(values))
             self.tree.places[inner] = item.place
@@ -173,6 +176,7 @@ class Reader:
         if mapping is None:
             return None
         values: dict[str, object] = {}
+        self.tree.written[steps] = len(mapping.entries)
         names = self._named.setdefault(_collection(steps), {})
         for entry in mapping.entries:
             inner: Steps = (*steps, entry.key.text)

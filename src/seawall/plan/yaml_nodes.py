@@ -1,7 +1,7 @@
 """YAML text as nodes that know their places, and nothing that YAML adds to plain data.
 
-Built from the parser's events, so that no constructor guesses types (``on``, ``1:30``, ``012``), nesting
-can't exhaust the stack, and an anchor is a finding instead of a second place for the same value. A plan that uses
+Built from events, so that no constructor guesses types (``on``, ``1:30``, ``012``), nesting can't exhaust the
+stack, and an anchor is a finding instead of a second place for the same value. A plan that uses
 anchors, tags or merge keys reads differently to people and to programs; here it must be written out.
 """
 
