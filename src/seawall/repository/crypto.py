@@ -49,6 +49,10 @@ class CryptoContext:
             raise ValueError("an unencrypted repository has no object keys")
         return hkdf_sha256(self._master_key, salt=salt, info=_OBJECT_INFO)
 
+    def reveal_master_key(self) -> bytes | None:
+        """Return the master key itself: to seal it in a slot or for escrow, and for nothing else."""
+        return self._master_key
+
     def derive(self, info: bytes) -> bytes | None:
         """Return a key for another purpose than objects, or None where nothing is encrypted."""
         if self._master_key is None:

@@ -86,7 +86,7 @@ class KeySlot:
         }
 
     def render(self) -> bytes:
-        return render_control({**self.fields(), "sealed": self.sealed.hex()})
+        return render_control(slot_fields(self))
 
     @property
     def key(self) -> str:
@@ -99,19 +99,24 @@ def slot_name(key: str) -> str:
     return key.removeprefix(KEYS_PREFIX).removesuffix(".json")
 
 
+def slot_fields(slot: KeySlot) -> Fields:
+    """Return all of a slot: :meth:`KeySlot.fields` and the sealed key."""
+    return {**slot.fields(), "sealed": slot.sealed.hex()}
+
+
 def parse_slot(data: bytes, key: str) -> KeySlot:
     """Read a slot. Needs no secret. Raises ControlDamaged for any flipped bit."""
-    fields = parse_control(data, key)
+    slot = slot_from_fields(parse_control(data, key), key)
+    if slot.key != key:
+        raise ControlDamaged(f"{key} holds another slot", object=key)
+    return slot
+
+
+def slot_from_fields(fields: Fields, key: str) -> KeySlot:
+    """Read a slot's fields. Raises ControlDamaged if they are not exactly those of a slot."""
     derivation = fields.get("derivation")
-    if fields.get("seawall") != "key-slot" or fields.get("format") != 1 or not isinstance(derivation, dict):
+    if not isinstance(derivation, dict):
         raise ControlDamaged(f"{key} is not a key slot", object=key)
-    cost = None
-    if derivation.get("name") == "argon2id":
-        cost = Argon2Cost(
-            integer_field(derivation, "iterations", key, at_most=_MOST_ITERATIONS),
-            integer_field(derivation, "lanes", key, at_most=_MOST_LANES),
-            integer_field(derivation, "memory_kib", key, at_most=_MOST_MEMORY_KIB),
-        )
     slot = KeySlot(
         slot=text_field(fields, "slot", key),
         repository_id=bytes_field(fields, "repository", key, length=16),
@@ -119,13 +124,23 @@ def parse_slot(data: bytes, key: str) -> KeySlot:
         kind=text_field(fields, "kind", key),
         created_at=text_field(fields, "created_at", key),
         salt=bytes_field(derivation, "salt", key, length=_SALT_BYTES),
-        cost=cost,
+        cost=_cost(derivation, key),
         nonce=bytes_field(fields, "nonce", key, length=_NONCE_BYTES),
         sealed=bytes_field(fields, "sealed", key, length=_SEALED_BYTES),
     )
-    if slot.key != key or data != slot.render():
-        raise ControlDamaged(f"{key} holds another slot, or fields that no slot has", object=key)
+    if slot_fields(slot) != fields:
+        raise ControlDamaged(f"{key} holds fields that no key slot has", object=key)
     return slot
+
+
+def _cost(derivation: Fields, key: str) -> Argon2Cost | None:
+    if derivation.get("name") != "argon2id":
+        return None
+    return Argon2Cost(
+        integer_field(derivation, "iterations", key, at_most=_MOST_ITERATIONS),
+        integer_field(derivation, "lanes", key, at_most=_MOST_LANES),
+        integer_field(derivation, "memory_kib", key, at_most=_MOST_MEMORY_KIB),
+    )
 
 
 def seal_slot(
