@@ -99,7 +99,7 @@ class PackWriter:
         executor: Executor,
         policy: PackPolicy,
     ) -> None:
-        self._repository = repository
+        self.repository = repository
         self._table = table
         self._backup_id = backup_id
         self._key_of = key_of
@@ -166,8 +166,8 @@ class PackWriter:
         self._name = new_pack_name()
         self._index = self._table.reserve()
         self._pack = FramedWriter(
-            self._repository.store,
-            self._repository.context,
+            self.repository.store,
+            self.repository.context,
             ObjectKind.PACK,
             self._key_of(self._name),
             buffer=self._buffer,
