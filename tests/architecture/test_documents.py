@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +16,11 @@ MAKE_TARGET = re.compile(r"\bmake ([a-z]+)")
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(path: object) -> None:
-    document = ROOT / str(path)
+def test_links_lead_somewhere(path: Path) -> None:
     dead = [
         target
-        for target in LINK.findall(document.read_text(encoding="utf-8"))
-        if "://" not in target and not (document.parent / target).exists()
+        for target in LINK.findall(path.read_text(encoding="utf-8"))
+        if "://" not in target and not (path.parent / target).exists()
     ]
     assert not dead
 
