@@ -23,17 +23,18 @@ from seawall.postgres.connection_errors import (
     is_understood,
 )
 from seawall.postgres.errors import ConnectionStringInvalid, ServerUnsupported
+from seawall.postgres.programs import NEWEST_MAJOR, OLDEST_MAJOR
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     import psycopg
 
-SUPPORTED_MAJORS = range(14, 19)
+SUPPORTED_MAJORS = range(OLDEST_MAJOR, NEWEST_MAJOR + 1)
 """The versions of PostgreSQL whose backup functions, catalogs and files Seawall knows."""
 
 DEFAULT_DEADLINE_S = 60.0
-_KILL_GRACE_S = 5.0
+_KILL_GRACE_S = 3.0
 """How long a cancelled statement may take to end before its connection is cut."""
 
 Row = tuple[Any, ...]
@@ -220,7 +221,7 @@ class ServerSession:
                 server=self.server,
             )
         path = "" if search_path is None else f"SET search_path = {search_path}; "
-        self.execute(path + _SETTINGS)
+        self.execute(path + self._encoding() + _SETTINGS)
 
     def query_one(self, sql: str, params: Sequence[Any] = (), *, deadline_s: float | None = None) -> Row:
         """Return the first row. Raises LookupError if there is none, and what :meth:`query_all` raises."""
@@ -276,8 +277,14 @@ class ServerSession:
             timed_out_after_s=timed_out_after_s,
         ) from error
 
+    def _encoding(self) -> str:
+        """A SQL_ASCII database holds any bytes, which the server would refuse to hand out as UTF-8."""
+        if self._connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            return "SET client_encoding = 'SQL_ASCII'; "
+        return ""
+
     def _accept_any_text(self) -> None:
-        """Load text that is not UTF-8 (SQL_ASCII databases hold anything) without losing a byte."""
+        """Load text that is not UTF-8 without losing a byte (surrogateescape, as file names)."""
         from psycopg.abc import Buffer
         from psycopg.adapt import Loader
 
