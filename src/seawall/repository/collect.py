@@ -119,6 +119,8 @@ def plan_collection(traces: Traces) -> CollectionPlan:
             continue
         if trace.state is CommitState.UNREADABLE:
             spared.append((trace, "its commit record can't be read, so it may be a complete backup"))
+        elif not trace.object_count:
+            continue  # nothing to take; a folder store also lists empty folders
         elif (trace.cluster, trace.backup_id) in alive:
             spared.append((trace, "its writer's lease is live"))
         else:
