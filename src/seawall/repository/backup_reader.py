@@ -103,7 +103,7 @@ class BackupReader:
         try:
             data = memoryview(self.repository.store.get_range(key, start, span.end - start))
         except ObjectMissing:
-            raise ExtentDamaged(f"pack {key} is missing", hint=_HINT, object=key, offset=span.start) from None
+            raise ExtentDamaged(f"pack {key} is missing", object=key, offset=span.start) from None
         if start == 0 and data[:HEADER_BYTES] != opener.header:
             raise _damaged(key, 0, "its header is not the one that the manifest stands for")
         opened, plain = 0, memoryview(b"")
@@ -135,9 +135,6 @@ class BackupReader:
         return opener
 
 
-_HINT = "`seawall verify` tells what else is damaged; restore from another repository or an older backup"
-
-
 def _open_frame(opener: ObjectOpener, data: memoryview, extent: Extent) -> memoryview:
     try:
         frame = opener.open(data, extent.frame_offset)
@@ -149,9 +146,7 @@ def _open_frame(opener: ObjectOpener, data: memoryview, extent: Extent) -> memor
 
 
 def _damaged(key: str, offset: int, why: str) -> ExtentDamaged:
-    return ExtentDamaged(
-        f"pack {key} is damaged at offset {offset}: {why}", hint=_HINT, object=key, offset=offset
-    )
+    return ExtentDamaged(f"pack {key} is damaged at offset {offset}: {why}", object=key, offset=offset)
 
 
 def _spans(extents: Iterable[Extent]) -> Iterator[_Span]:

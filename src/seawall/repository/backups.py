@@ -13,7 +13,7 @@ from types import TracebackType
 
 import msgspec
 
-from seawall.model.errors import SeawallError, Unavailable
+from seawall.model.errors import SeawallError
 from seawall.repository import layout
 from seawall.repository.backup_record import AbortedBackup, BackupRecord, encode_commit
 from seawall.repository.catalog import read_commit
@@ -137,27 +137,32 @@ class BackupWriter:
     def abort(self, reason: str = "the backup failed") -> bool:
         """Give the backup up and delete what was written. Return False if it turns out to be committed.
 
-        Harmless after commit.
+        Harmless after commit. The lease ends in any case, also where this raises because the store is out;
+        collection then does the rest.
         Crash: what is left is collected later.
         """
         if self._is_over:
             return False
-        for writer in self._pack_writers:
-            writer.abort()
-        self.manifest.abort()
+        try:
+            for writer in self._pack_writers:
+                writer.abort()
+            self.manifest.abort()
+            return self._mark_and_delete(reason)
+        finally:
+            self._end()
+
+    def _mark_and_delete(self, reason: str) -> bool:
         key = layout.commit_key(self.cluster, self.system_identifier, self.backup_id)
         mark = AbortedBackup(self.repository.clock.now(), reason)
         try:
             self.repository.write_object(key, ObjectKind.COMMIT, encode_commit(mark))
         except ObjectExists:
             if isinstance(self._outcome(), BackupRecord):
-                self._end()  # a commit whose answer was lost did arrive
-                return False
+                return False  # a commit whose answer was lost did arrive
         # Only behind the mark: from here on no commit can name what is deleted.
         prefix = layout.backup_prefix(self.cluster, self.system_identifier, self.backup_id)
         for info in list(self.repository.store.scan(prefix)):
             self.repository.store.delete(info.key)
-        self._end()
         return True
 
     def _pack_key(self, name: str) -> str:
@@ -173,7 +178,9 @@ class BackupWriter:
                 f"backup {self.backup_id} was given up at {outcome.at:%Y-%m-%d %H:%M:%SZ}: {outcome.reason}",
                 hint="this writer did not renew its lease in time; run the backup again",
             )
-        return ObjectExists(f"another writer committed a backup with the id {self.backup_id}")
+        return ObjectExists(
+            f"another writer committed a backup with the id {self.backup_id}", hint="run the backup again"
+        )
 
     def _end(self) -> None:
         self._is_over = True
@@ -190,9 +197,9 @@ class BackupWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self.abort(f"{type(error).__name__}" if error is not None else "it was never committed")
-        except Unavailable:
-            # The store that made the backup fail can't take the mark either; collection will.
-            self._end()
+            self.abort(type(error).__name__ if error is not None else "it was never committed")
+        except SeawallError as second:
             if error is None:
                 raise
+            # What made the backup fail is the news; its remains are collected later.
+            error.add_note(f"giving up backup {self.backup_id} failed as well: {second}")

@@ -44,11 +44,7 @@ def parse_control(data: bytes, key: str) -> Fields:
         if checksum != blake3(canonical(parsed)).hexdigest() or data != render_control(parsed):
             raise ValueError("the checksum differs")
     except (ValueError, RecursionError) as error:
-        raise ControlDamaged(
-            f"{key} is not what was written: {error}",
-            hint="restore this object from another copy of the repository; no key slot needs another one",
-            object=key,
-        ) from None
+        raise ControlDamaged(f"{key} is not what was written: {error}", object=key) from None
     return parsed
 
 

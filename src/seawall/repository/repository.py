@@ -107,7 +107,7 @@ class Repository:
         _refuse_unsafe(store)
         master = os.urandom(KEY_BYTES) if encrypted else None
         context = CryptoContext(os.urandom(REPOSITORY_ID_BYTES), master)
-        now = clock.now()
+        now = clock.now().replace(microsecond=0)
         slots: list[KeySlot] = []
         if master is not None:
             slots = [

@@ -351,6 +351,17 @@ def test_a_commit_whose_answer_was_lost_survives_the_abort(on_flaky: Repository,
     assert read_files(on_flaky, Catalog(on_flaky, "main").get()) == files
 
 
+def test_a_store_that_is_out_hides_no_error_and_leaves_no_heartbeat(
+    on_flaky: Repository, flaky: FlakyStore
+) -> None:
+    with pytest.raises(ZeroDivisionError) as caught, begin(on_flaky):
+        flaky.failing = "answer"
+        raise ZeroDivisionError
+    assert any("giving up" in note for note in caught.value.__notes__)
+    assert not [thread for thread in threading.enumerate() if ID in thread.name]
+    assert not [key for key in flaky.objects if key.startswith("leases/")]
+
+
 def test_another_backup_of_the_same_id_is_a_conflict(repository: Repository) -> None:
     write_backup(repository, {"a": b"x"})
     with pytest.raises(ObjectExists):
