@@ -10,10 +10,13 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seawall.repository.crypto import KEY_BYTES
 from seawall.repository.errors import NameInvalid
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MIN_KEY_FILE_BYTES = 32
 MIN_PASSPHRASE_CHARACTERS = 8
