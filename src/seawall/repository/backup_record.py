@@ -69,6 +69,8 @@ class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Both files as the server gave them, byte for byte (base64 in the JSON); empty where there is none."""
     control_file: bytes = b""
     """``global/pg_control``, read after everything else and restored after everything else."""
+    data_directory: str = ""
+    """Where the cluster was, as a real path; a tablespace inside it is restored inside."""
     tablespaces: tuple[TablespaceRecord, ...] = ()
     external_paths: tuple[str, ...] = ()
     """Configuration from outside the data directory: entries ``.seawall-config/N/…``, N counting from 0."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from seawall.repository.backup_record import BackupRecord
 from seawall.repository.frames import ObjectKind
 from seawall.repository.layout import wal_key
 from seawall.repository.repository import Repository
@@ -64,6 +65,13 @@ def test_the_stranger_shares_no_code_and_is_short() -> None:
     }
     assert not [name for name in imported if name.startswith(("seawall", "tests"))]
     assert len(text.splitlines()) < 200
+
+
+def test_the_document_names_every_fact_of_a_backup() -> None:
+    text = (SOURCE.parents[3] / "docs" / "format.md").read_text()
+    commits = text[text.index("## Commits") : text.index("## WAL")]
+    missing = [name for name in BackupRecord.__struct_fields__ if f"`{name}`" not in commits]
+    assert not missing
 
 
 def test_the_document_names_every_kind_and_derivation() -> None:
