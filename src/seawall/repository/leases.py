@@ -82,7 +82,8 @@ class Lease:
         self.lifetime_s = lifetime_s
         self._repository = repository
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
-        self._number = 0
+        self.number = 0
+        """The number of this holder's newest entry."""
 
     @classmethod
     def acquire(
@@ -107,25 +108,25 @@ class Lease:
         if role is LeaseRole.WRITER and (number > 1 or not lease._create(1)):
             raise ObjectExists(f"somebody else writes a backup with the id {backup_id}")
         if role is LeaseRole.WRITER:
-            lease._number = 1
+            lease.number = 1
         else:
             lease._renew_from(number)
         return lease
 
     def renew(self) -> None:
         """Create the next entry, then delete this holder's previous one: there is always at least one."""
-        self._renew_from(self._number + 1)
+        self._renew_from(self.number + 1)
 
     def release(self) -> None:
         """End the lease by deleting its entry; harmless when repeated."""
-        if self._number:
-            self._repository.store.delete(self._key(self._number))
-            self._number = 0
+        if self.number:
+            self._repository.store.delete(self._key(self.number))
+            self.number = 0
 
     def _renew_from(self, number: int) -> None:
         while not self._create(number):
             number += 1  # another holder on this backup took that number
-        previous, self._number = self._number, number
+        previous, self.number = self.number, number
         if previous:
             self._repository.store.delete(self._key(previous))
 
