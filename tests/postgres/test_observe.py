@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
@@ -11,7 +10,8 @@ from seawall.postgres.config_files import find_config_files, outside
 from seawall.postgres.observe import observe_server
 from seawall.postgres.server_facts import ServerFacts
 from seawall.postgres.session import connect
-from tests.support.servers import TestCluster, temporary_folder
+from tests.support.servers import TestCluster
+from tests.support.standbys import make_standby
 
 pytestmark = pytest.mark.postgres
 
@@ -107,23 +107,10 @@ def test_a_standby_shows_its_primarys_timeline_and_no_password(one_server: TestC
     assert "geheim" not in repr(facts)
 
 
-def wait_until_replaying(primary: TestCluster) -> None:
-    ends_at = time.monotonic() + 20
-    while not primary.value("SELECT count(replay_lsn) FROM pg_stat_replication"):
-        assert time.monotonic() < ends_at, "the standby doesn't stream"
-        time.sleep(0.05)
-
-
 def test_standbys_are_seen_by_those_who_may(server: TestCluster) -> None:
-    standby = TestCluster(server.programs, temporary_folder())
     server.sql("CREATE ROLE plain LOGIN", "GRANT pg_read_all_settings TO plain")
+    standby = make_standby(server, "second")
     try:
-        server.program(
-            "pg_basebackup", "-D", standby.data, "-d", server.dsn(), "-R", "-c", "fast", "--no-sync"
-        )
-        standby.configure({"cluster_name": "second"})
-        standby.start()
-        wait_until_replaying(server)
         [seen] = observe(server).standbys or ()
         assert seen.application_name == "second" and seen.state == "streaming" and seen.replayed is not None
         plain = observe(server, "plain")

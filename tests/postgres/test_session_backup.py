@@ -12,7 +12,8 @@ from seawall.model.lsn import Lsn
 from seawall.postgres.backup_session import BackupSession
 from seawall.postgres.errors import BackupSessionLost, ServerPermissionMissing, StatementRefused
 from seawall.postgres.programs import ServerPrograms
-from tests.support.servers import TestCluster, temporary_folder
+from tests.support.servers import TestCluster
+from tests.support.standbys import make_standby
 
 pytestmark = pytest.mark.postgres
 
@@ -123,26 +124,14 @@ def test_a_label_is_printable_ascii() -> None:
 def pair(pg_programs: ServerPrograms) -> Iterator[tuple[TestCluster, TestCluster]]:
     """A primary and its streaming standby."""
     primary = TestCluster.create(pg_programs)
-    standby = TestCluster(pg_programs, temporary_folder())
     try:
         primary.start()
-        primary.program(
-            "pg_basebackup",
-            "-D",
-            standby.data,
-            "-d",
-            primary.dsn(),
-            "-R",
-            "-c",
-            "fast",
-            "-X",
-            "stream",
-            "--no-sync",
-        )
-        standby.start()
-        yield primary, standby
+        standby = make_standby(primary)
+        try:
+            yield primary, standby
+        finally:
+            standby.destroy()
     finally:
-        standby.destroy()
         primary.destroy()
 
 
