@@ -319,7 +319,7 @@ def _pg_ctl(evidence: tuple[str, ...], seen: HostSignals) -> ServerOwner:
     data = str(seen.data_directory)
     return ServerOwner(
         OwnerKind.PG_CTL,
-        "nobody: started by hand with pg_ctl",
+        "hand, with pg_ctl",
         evidence,
         start=(program, "start", "-w", "-D", data),
         stop=(program, "stop", "-w", "-m", "fast", "-D", data),

@@ -93,6 +93,14 @@ def parse_dsn(dsn: str) -> dict[str, str]:
     return options
 
 
+def has_password(dsn: str) -> bool:
+    """Say whether the connection string itself holds a secret, which :func:`display_dsn` leaves out.
+
+    Raises: ConnectionStringInvalid.
+    """
+    return not _NEVER_SHOWN.isdisjoint(parse_dsn(dsn))
+
+
 def with_database(dsn: str, database: str) -> str:
     """Return the connection string that leads to another database of the same server.
 
