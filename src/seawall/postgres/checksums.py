@@ -100,10 +100,10 @@ class PageChecksummer:
 
     def _words(self, pages: Pages) -> NDArray[np.uint32]:
         """Return the buffer as 32-bit words of shape (pages, words), without a copy."""
-        words = np.frombuffer(pages, dtype=np.dtype("<u4"))
-        if words.nbytes % self.block_bytes:
-            raise ValueError(f"{words.nbytes} bytes are not whole pages of {self.block_bytes}")
-        return words.reshape(-1, self.block_bytes // 4)
+        length = len(pages) if not isinstance(pages, memoryview) else pages.nbytes
+        if length % self.block_bytes:
+            raise ValueError(f"{length} bytes are not whole pages of {self.block_bytes}")
+        return np.frombuffer(pages, dtype=np.dtype("<u4")).reshape(-1, self.block_bytes // 4)
 
     def _mix(self, tile: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Return the folded lanes of each page of a tile of shape (pages, rows, lanes)."""
