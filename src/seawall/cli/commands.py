@@ -7,7 +7,7 @@ import importlib
 import click
 
 from seawall import __version__
-from seawall.model.errors import InvalidInput
+from seawall.cli.usage import UsageInvalid
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("seawall.cli.demo", "A whole disaster on this machine, start to end, in about a minute."),
@@ -23,10 +23,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "wal": ("seawall.cli.wal", "Archive and fetch WAL: push, get, gaps."),
 }
 """Every command: its module (which defines ``command``) and its line in ``seawall --help``."""
-
-
-class UsageInvalid(InvalidInput, code="usage-invalid", status=10):
-    """The command line can't be understood."""
 
 
 class LazyGroup(click.Group):

@@ -49,9 +49,9 @@ def run(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["wal"] and arguments[1:2] in (["push"], ["get"]) and "--help" not in arguments:
-        from seawall.cli import wal_client
+        from seawall.cli.wal_client import run as run_client
 
-        return wal_client.run(arguments[1], arguments[2:])
+        return run_client(arguments[1], arguments[2:])
     from seawall.cli.commands import invoke
 
     return invoke(arguments)

@@ -48,6 +48,9 @@ _FIELD_NAMES = """
 """The names of what both layouts begin with, in order."""
 _MAJORS = {202107181: 14, 202209061: 15, 202307071: 16, 202406281: 17, 202506291: 18}
 """Catalog version of each release (catversion.h), frozen at its first beta's end."""
+_CHECKPOINT_OFFSET = struct.calcsize("@QIIiq")
+_NOWHERE = 0xDEAD
+"""A position in the very first segment, which no cluster has ever kept."""
 _FLOAT_FORMAT = 1234567.0
 _CRC32C_POLYNOMIAL = 0x82F63B78
 
@@ -166,6 +169,18 @@ def with_system_identifier(raw: bytes, system_identifier: int) -> bytes:
     """
     length = struct.calcsize(_LAYOUTS[parse_control_file(raw).pg_control_version])
     changed = system_identifier.to_bytes(8, "little") + raw[8 : length - 4]
+    return changed + crc32c(changed).to_bytes(4, "little") + raw[length:]
+
+
+def with_unusable_checkpoint(raw: bytes) -> bytes:
+    """Return the bytes of a control file whose checkpoint lies nowhere, with a valid checksum.
+
+    Recovery from a backup begins where ``backup_label`` says and never reads this field; a server that is
+    started after somebody deleted the label does, and would come up silently broken. Now it can't.
+    """
+    length = struct.calcsize(_LAYOUTS[parse_control_file(raw).pg_control_version])
+    at = _CHECKPOINT_OFFSET
+    changed = raw[:at] + _NOWHERE.to_bytes(8, "little") + raw[at + 8 : length - 4]
     return changed + crc32c(changed).to_bytes(4, "little") + raw[length:]
 
 

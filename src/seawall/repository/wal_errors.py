@@ -23,3 +23,7 @@ class RepositoryDamaged(IntegrityError, code="repository-damaged", status=63):
 
 class NotAChild(Refused, code="timeline-not-a-child", status=78):
     """The requested timeline does not descend from where the backup ended; found before a byte was copied."""
+
+
+class WalGap(Refused, code="wal-gap", status=74):
+    """Segments are missing between the oldest backup and the end of the archive."""

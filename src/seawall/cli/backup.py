@@ -1,0 +1,118 @@
+"""``seawall backup``: a full physical backup of a cluster into its repositories."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from seawall.cli.options import json_option, plan_option, repository_option
+from seawall.cli.output import ProgressDisplay, note, print_json
+from seawall.model.units import format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from seawall.backup.physical import BackupOutcome
+
+
+@click.command()
+@click.argument("cluster_name", metavar="[CLUSTER]", required=False)
+@click.option("--type", "backup_type", type=click.Choice(["full"]), default="full", help="What to copy.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), default=None, help="Threads (else the plan's, else cores)."
+)
+@click.option("--wal-timeout", default="5m", help="How long to wait for the backup's WAL in each repository.")
+@click.option("--spread-checkpoint", is_flag=True, help="Let the server spread the checkpoint out.")
+@repository_option
+@plan_option
+@json_option
+def command(
+    cluster_name: str | None,
+    backup_type: str,
+    jobs: int | None,
+    wal_timeout: str,
+    spread_checkpoint: bool,
+    repository_name: str | None,
+    plan_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Take a backup of CLUSTER into its repositories, with one read of the data directory."""
+    import dataclasses
+
+    from seawall.app import App
+    from seawall.backup.physical import take_full_backup
+    from seawall.cli.parsing import duration_s
+
+    _import_ahead()
+    app = App.load(plan_path)
+    cluster = app.cluster_name(cluster_name)
+    policy = dataclasses.replace(
+        app.backup_policy(cluster, jobs=jobs, wal_timeout_s=duration_s(wal_timeout, "--wal-timeout")),
+        is_fast=not spread_checkpoint,
+    )
+    names = app.repository_names(cluster, repository_name)
+    repositories = {name: app.open_repository(name) for name in names}
+    with ProgressDisplay(f"backup of {cluster}", is_silent=as_json) as display:
+        outcome = take_full_backup(
+            app.source(cluster),
+            repositories,
+            policy,
+            app.clock,
+            lambda progress: display.update(progress.done_bytes, progress.total_bytes, progress.phase),
+        )
+    _show(outcome, cluster, as_json=as_json)
+    if outcome.failures:
+        from seawall.backup.errors import SomeRepositoriesFailed
+
+        raise SomeRepositoriesFailed(
+            f"backup {outcome.backup_id} is missing in: "
+            + "; ".join(f"{name} ({error.message})" for name, error in outcome.failures.items()),
+            hint="it is complete in the others; repair the cause and back up again: seawall check",
+        )
+    return 0
+
+
+def _import_ahead() -> None:
+    """Load the slow libraries while the plan is read and the server is asked; they release the GIL in part."""
+
+    def load() -> None:
+        import numpy  # noqa: F401
+        import psycopg  # noqa: F401
+
+    threading.Thread(target=load, daemon=True).start()
+
+
+def _show(outcome: BackupOutcome, cluster: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "backup": outcome.backup_id,
+                "cluster": cluster,
+                "seconds": round(outcome.seconds, 3),
+                "repositories": {
+                    name: {
+                        "raw_bytes": record.raw_bytes,
+                        "stored_bytes": record.stored_bytes,
+                        "files": record.file_count,
+                        "start_lsn": record.start_lsn,
+                        "stop_lsn": record.stop_lsn,
+                        "timeline": record.timeline,
+                    }
+                    for name, record in outcome.records.items()
+                },
+                "failed": {name: error.code for name, error in outcome.failures.items()},
+                "corrupt": {path: list(blocks) for path, blocks in outcome.corrupt_blocks.items()},
+            }
+        )
+        return
+    for name, record in outcome.records.items():
+        ratio = record.raw_bytes / max(record.stored_bytes, 1)
+        print(
+            f"{name}: backup {record.id} complete, {record.file_count} files, "
+            f"{format_bytes(record.raw_bytes)} stored as {format_bytes(record.stored_bytes)} "
+            f"({ratio:.1f} : 1), LSN {record.start_lsn} to {record.stop_lsn}, {format_duration(outcome.seconds)}"
+        )
+    for path, blocks in outcome.corrupt_blocks.items():
+        shown = ", ".join(str(block) for block in blocks[:8]) + (", …" if len(blocks) > 8 else "")
+        note(f"warning: {path} has {len(blocks)} damaged page(s): block {shown} (marked in the backup)")

@@ -1,0 +1,145 @@
+"""``wal push`` and ``wal get`` as PostgreSQL calls them: no click, and nothing imported that isn't used.
+
+PostgreSQL starts this once per segment. Options are few and parsed by hand; ``seawall wal push --help``
+goes the ordinary way (:mod:`seawall.cli.wal`), which documents the same options.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seawall.cli.usage import UsageInvalid
+from seawall.model.clock import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from seawall.plan.compiled import CompiledPlan, WalRepository
+    from seawall.repository.repository import Repository
+    from seawall.restore.spec import RepositoryAddress, RestoreSpec
+
+_PUSH_OPTIONS = ("--plan", "--cluster", "--data-directory")
+_GET_OPTIONS = ("--restore",)
+
+
+def run(verb: str, arguments: list[str]) -> int:
+    """Run ``wal push`` or ``wal get``; return the exit status that PostgreSQL understands."""
+    return _push(arguments) if verb == "push" else _get(arguments)
+
+
+def _parse(
+    arguments: list[str], known: tuple[str, ...], operands: int, usage: str
+) -> tuple[dict[str, str], list[str]]:
+    options: dict[str, str] = {}
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--json":
+            continue
+        name, equals, value = word.partition("=")
+        if name in known:
+            options[name] = value if equals else next(words, "")
+        elif word.startswith("-"):
+            raise UsageInvalid(f"no such option: {word}", hint=usage)
+        else:
+            rest.append(word)
+    if len(rest) != operands:
+        raise UsageInvalid(f"{operands} argument(s) are needed, {len(rest)} given", hint=usage)
+    return options, rest
+
+
+def _push(arguments: list[str]) -> int:
+    usage = "archive_command = 'seawall wal push --plan /etc/seawall/plan.yaml --cluster main %p'"
+    options, (path,) = _parse(arguments, _PUSH_OPTIONS, 1, usage)
+    from seawall.backup.wal_push import PushTarget, push_wal
+    from seawall.plan.compiled import load_compiled
+
+    plan = load_compiled(options.get("--plan"))
+    name = _cluster_name(plan, options.get("--cluster"))
+    cluster = plan.clusters[name]
+    data_directory = options.get("--data-directory") or os.getcwd()
+    result = push_wal(
+        Path(path),
+        cluster=name,
+        data_directory=Path(data_directory),
+        state_directory=Path(plan.state),
+        targets=[PushTarget(item.name, item.ack, _opener(item)) for item in cluster.repositories],
+    )
+    for repository, error in result.failed.items():
+        print(
+            f"seawall: {os.path.basename(path)} is not in {repository} yet: {error.message}", file=sys.stderr
+        )
+    return 0
+
+
+def _cluster_name(plan: CompiledPlan, name: str | None) -> str:
+    known: list[str] = list(plan.clusters)
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None or name not in plan.clusters:
+        raise UsageInvalid(
+            f"the plan has no cluster {name!r}" if name else "the plan has several clusters",
+            hint="--cluster takes one of: " + ", ".join(known),
+        )
+    return name
+
+
+def _opener(item: WalRepository | RepositoryAddress) -> Callable[[], Repository]:
+    def open_it() -> Repository:
+        from seawall.app import open_described_store, parse_key_reference, resolve_keys
+        from seawall.repository.repository import Repository
+
+        store = open_described_store(item.url, item.region, item.endpoint, item.credentials)
+        keys = resolve_keys([parse_key_reference(key) for key in item.keys])
+        return Repository.open(store, keys, clock=SystemClock())
+
+    return open_it
+
+
+def _get(arguments: list[str]) -> int:
+    usage = "restore_command = 'seawall wal get --restore FILE %f %p' (seawall restore writes it)"
+    options, (name, destination) = _parse(arguments, _GET_OPTIONS, 2, usage)
+    if "--restore" not in options:
+        raise UsageInvalid("wal get needs the file that a restore wrote", hint=usage)
+    from seawall.restore.spec import SPOOL_NAME, RestoreSpec
+    from seawall.restore.spool import Spool
+    from seawall.restore.wal_get import get_planned
+
+    spec_path = Path(options["--restore"])
+    try:
+        spec = RestoreSpec.decode(spec_path.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageInvalid(f"{spec_path} can't be used: {error}", hint="run the restore again") from error
+    spool = Spool(spec_path.parent / SPOOL_NAME)
+    return get_planned(spec, spool, name, Path(destination), lambda: _fetcher(spec))
+
+
+def _fetcher(spec: RestoreSpec) -> Callable[[int, str], bytes]:
+    """Return a fetch over all repositories of the restore: the next one is asked on any error, per segment."""
+    from seawall.model.errors import SeawallError
+    from seawall.repository.wal_archive import WalArchive
+
+    archives: dict[str, WalArchive] = {}
+
+    def archive_of(address: RepositoryAddress) -> WalArchive:
+        if address.url not in archives:
+            archives[address.url] = WalArchive(
+                _opener(address)(), spec.cluster, spec.system_identifier, segment_bytes=spec.wal_segment_bytes
+            )
+        return archives[address.url]
+
+    def fetch(epoch: int, name: str) -> bytes:
+        first_error: SeawallError | None = None
+        for address in spec.repositories:
+            try:
+                return archive_of(address).fetch(name, epoch=epoch)
+            except SeawallError as error:
+                first_error = first_error or error
+        if first_error is None:
+            raise UsageInvalid("the restore names no repository", hint="run the restore again")
+        raise first_error
+
+    return fetch

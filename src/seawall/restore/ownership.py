@@ -1,0 +1,61 @@
+"""Who owns what is restored: the recorded owner by *name* where root can give it away, else whoever runs."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from seawall.repository.file_entry import FileEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """How to set owner and mode. ``gives_away`` needs root; numbers are used where a name is unknown here,
+    unless they belong to somebody else here."""
+
+    gives_away: bool
+    forced_owner: tuple[int, int] | None = None
+
+    @classmethod
+    def for_this_process(cls, forced_owner: tuple[int, int] | None = None) -> Ownership:
+        return cls(gives_away=os.geteuid() == 0, forced_owner=forced_owner)
+
+    def ids(self, entry: FileEntry) -> tuple[int, int] | None:
+        """Return the user and group ids to set, or None to leave them."""
+        if not self.gives_away:
+            return None
+        if self.forced_owner is not None:
+            return self.forced_owner
+        return _user(entry.owner, entry.uid), _group(entry.group, entry.gid)
+
+    def apply(self, path: Path, entry: FileEntry) -> None:
+        """Set a folder's owner; its mode is set when it is full."""
+        ids = self.ids(entry)
+        if ids is not None:
+            os.chown(path, *ids, follow_symlinks=False)
+
+    def apply_open(self, descriptor: int, entry: FileEntry) -> None:
+        ids = self.ids(entry)
+        if ids is not None:
+            os.fchown(descriptor, *ids)
+        os.fchmod(descriptor, entry.mode & 0o777)
+
+
+@lru_cache(maxsize=64)
+def _user(name: str, number: int) -> int:
+    try:
+        return pwd.getpwnam(name).pw_uid if name else number
+    except KeyError:
+        return number
+
+
+@lru_cache(maxsize=64)
+def _group(name: str, number: int) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid if name else number
+    except KeyError:
+        return number

@@ -1,0 +1,175 @@
+"""The directory to restore into: empty, roomy enough, and never a live tablespace of the source."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from seawall.model.units import format_bytes
+from seawall.postgres.lifecycle import find_running_server
+from seawall.postgres.relation_files import path_inside
+from seawall.repository.backup_record import BackupRecord, TablespaceRecord
+from seawall.restore.copy import Layout
+from seawall.restore.errors import (
+    DirectoryNotEmpty,
+    RestoreUnderWay,
+    SpaceShort,
+    TablespaceUnsafe,
+    TargetInvalid,
+)
+from seawall.restore.spec import work_directory
+
+_MARK = "unfinished"
+_HEADROOM = 1.05
+
+
+@contextmanager
+def exclusive(work: Path) -> Iterator[None]:
+    """Hold the restore's lock; it ends with the process. Raises RestoreUnderWay."""
+    import fcntl
+
+    work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RestoreUnderWay(
+                f"another restore works on {work.name.removesuffix('.seawall')}",
+                hint="wait for it, or restore into another directory",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_directory(data_directory: Path, *, moves_aside: bool) -> None:
+    """Check that the directory may be written. Changes nothing.
+
+    Raises:
+        DirectoryNotEmpty: it holds something that no unfinished restore left there.
+    """
+    if not data_directory.exists():
+        return
+    if not data_directory.is_dir():
+        raise DirectoryNotEmpty(f"{data_directory} is a file", hint="--into takes a directory")
+    running = find_running_server(data_directory)
+    if running is not None:
+        raise DirectoryNotEmpty(
+            f"a PostgreSQL server (process {running.pid}) runs in {data_directory}",
+            hint="restore into another directory; or stop that server first",
+        )
+    if not any(data_directory.iterdir()) or moves_aside or _is_unfinished(data_directory):
+        return
+    raise DirectoryNotEmpty(
+        f"{data_directory} is not empty",
+        hint="restore into an empty directory, or say --move-aside to keep what is there under another name",
+    )
+
+
+def claim_directory(data_directory: Path, *, moves_aside: bool, now: datetime) -> Path | None:
+    """Make the directory ours and empty; return where its former content went, if anywhere.
+
+    What an unfinished restore left is removed: no server ever ran on it, since it lacks ``pg_control``. Other
+    content is moved aside as a whole, never deleted; a separate WAL folder behind a link isn't touched.
+    """
+    moved: Path | None = None
+    if data_directory.exists() and any(data_directory.iterdir()):
+        if _is_unfinished(data_directory):
+            _empty(data_directory)
+        elif moves_aside:
+            moved = data_directory.with_name(f"{data_directory.name}.before-{now:%Y%m%dT%H%M%SZ}")
+            os.rename(data_directory, moved)
+    mark = work_directory(data_directory) / _MARK
+    mark.touch(mode=0o600)
+    data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return moved
+
+
+def finish_directory(data_directory: Path) -> None:
+    """Say that the copy is whole: from here on the directory counts as somebody's data."""
+    (work_directory(data_directory) / _MARK).unlink(missing_ok=True)
+
+
+def _is_unfinished(data_directory: Path) -> bool:
+    mark = work_directory(data_directory) / _MARK
+    return mark.exists() and not (data_directory / "global" / "pg_control").exists()
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def lay_out(
+    record: BackupRecord,
+    data_directory: Path,
+    mapping: Mapping[str, Path],
+    tablespaces_in: Path | None,
+) -> Layout:
+    """Decide where every part goes. Changes nothing.
+
+    Raises:
+        TablespaceUnsafe: a tablespace would go where something is, as a live server's.
+        TargetInvalid: the mapping names a tablespace that the backup doesn't have.
+    """
+    known = {str(item.oid) for item in record.tablespaces} | {item.location for item in record.tablespaces}
+    for name in mapping:
+        if name not in known:
+            raise TargetInvalid(
+                f"the backup has no tablespace {name!r}",
+                hint="--tablespace takes OLD=NEW, OLD being one of: " + (", ".join(sorted(known)) or "none"),
+            )
+    places: dict[int, Path] = {}
+    for item in record.tablespaces:
+        place = _place(item, record, data_directory, mapping, tablespaces_in)
+        if place.exists() and any(place.iterdir()) and not _is_unfinished(data_directory):
+            raise TablespaceUnsafe(
+                f"tablespace {item.oid} belongs at {place}, where there is something: "
+                "it may be a live server's, and writing there would destroy it",
+                hint=f"--tablespace {item.oid}=/another/folder, or --tablespaces-in /a/folder for all of them",
+            )
+        places[item.oid] = place
+    beside = data_directory.with_name(data_directory.name + ".config")
+    return Layout(data_directory, beside, places)
+
+
+def _place(
+    item: TablespaceRecord,
+    record: BackupRecord,
+    data_directory: Path,
+    mapping: Mapping[str, Path],
+    tablespaces_in: Path | None,
+) -> Path:
+    for name in (str(item.oid), item.location):
+        if name in mapping:
+            return mapping[name].absolute()
+    if tablespaces_in is not None:
+        return tablespaces_in.absolute() / str(item.oid)
+    inside = path_inside(record.data_directory, item.location) if record.data_directory else None
+    # A tablespace inside its data directory stays inside the restored one: its old place is the source's.
+    return data_directory / inside if inside is not None else Path(item.location)
+
+
+def check_space(layout: Layout, raw_bytes: int, wal_bytes: int) -> None:
+    """Check that the data and the WAL to replay fit. Raises SpaceShort before anything is written."""
+    place = layout.data_directory
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    needed = int((raw_bytes + wal_bytes) * _HEADROOM)
+    if free < needed:
+        raise SpaceShort(
+            f"{place} has {format_bytes(free)} free; the restore needs {format_bytes(needed)} "
+            f"({format_bytes(raw_bytes)} of files, {format_bytes(wal_bytes)} of WAL)",
+            hint="restore to a larger file system (--into), or to an earlier moment, which needs less WAL",
+            free_bytes=free,
+            needed_bytes=needed,
+        )
