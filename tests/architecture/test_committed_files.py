@@ -6,7 +6,7 @@ import re
 
 from tests.architecture.source import ROOT, committed_files
 
-PLACES = re.compile(r"(?<![\w/.~$}-])/(?:" + "|".join(["wo" + "rk", "ro" + "ot"]) + r")(?:/|\b)(?!:)")
+PLACES = re.compile(r"(?<![\w/.~$}-])/(?:" + "|".join(["wo" + "rk", "ro" + "ot"]) + r")/\w")
 INDEXES = re.compile(
     "|".join(
         ["py" + r"pi\.org", "python" + r"hosted\.org", "deb" + r"\.debian\.org", "registry" + r"\.npmjs"]
@@ -52,7 +52,7 @@ def _files_with(pattern: re.Pattern[str]) -> list[str]:
 
 
 def test_the_patterns_find_what_they_are_for() -> None:
-    for text in ("cd /wo" + "rk/main", "in '/ro" + "ot/x'", "(/wo" + "rk)"):
+    for text in ("cd /wo" + "rk/main", "in '/ro" + "ot/x'", "(/wo" + "rk/x)"):
         assert PLACES.search(text), text
-    for text in ("src/work/x", "~/work/x", "a/root", "chroot", "/workers"):
+    for text in ("src/work/x", "~/work/x", "a/root", "chroot", "/workers", '("/ro' + 'ot", "/srv")'):
         assert not PLACES.search(text), text
