@@ -18,8 +18,8 @@ STATUSES_OF_PACKAGES: dict[str, list[range]] = {
     "app": [range(11, 12)],
     "cli": [range(10, 11), range(93, 95)],
     "plan": [range(12, 14)],
-    "storage": [range(14, 16), range(30, 32), range(40, 41), range(50, 52), range(70, 75)],
-    "repository": [range(16, 19), range(32, 35), range(41, 45), range(52, 53), range(60, 64), range(75, 79)],
+    "storage": [range(14, 16), range(30, 32), range(40, 41), range(50, 52), range(70, 74)],
+    "repository": [range(16, 19), range(32, 35), range(41, 45), range(52, 53), range(60, 64), range(74, 79)],
     "postgres": [range(19, 22), range(35, 37), range(53, 56), range(59, 60), range(64, 66), range(79, 82)],
     "backup": [
         range(22, 24),
@@ -48,7 +48,8 @@ def test_codes_and_statuses_are_unique() -> None:
 def test_the_registry_has_exactly_what_the_source_defines() -> None:
     """Also proves that every module can be imported, on its own and together."""
     for found in pkgutil.walk_packages(seawall.__path__, "seawall."):
-        importlib.import_module(found.name)
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
     ours = {code for code, leaf in errors.REGISTRY.items() if leaf.__module__.startswith("seawall.")}
     assert ours == {leaf.code for leaf in leaves()}
 
