@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from itertools import pairwise
 
-from seawall.model.errors import IntegrityError, SeawallError
+from seawall.model.errors import IntegrityError
+from seawall.model.lsn import Lsn
 from seawall.model.timeline import TimelineHistory
 from seawall.model.wal_name import SegmentName, classify, timeline_of
 from seawall.repository.backup_record import BackupRecord
@@ -104,20 +105,34 @@ class WalVerifier:
         return [backup.id for backup in self._backups if name in _needed_names(backup)]
 
     def _check_gaps(self) -> None:
+        """Look for holes within each timeline, and where it continues its parent."""
         timelines = sorted({folder.timeline for folder in self._archive.folders()})
         try:
-            for timeline in timelines:
-                for before, after in pairwise(self._archive.segments(timeline)):
-                    hole = SegmentRange(
-                        timeline, before.last + 1, after.first - 1, self._archive.segment_bytes
-                    )
-                    self._missing(hole, [f"any recovery on timeline {timeline} past {hole}"])
+            present = {timeline: self._archive.segments(timeline) for timeline in timelines}
+            histories = self._archive.histories()
         except WalNotFound:
             return  # nothing but histories and partials: no gaps to have
-        except SeawallError as error:
-            if not isinstance(error, IntegrityError):
-                raise
-            # The object itself is a finding already; without it ranges can't be told.
+        except IntegrityError:
+            return  # the object at fault is a finding already, and without it ranges can't be told
+        for timeline, ranges in present.items():
+            for before, after in pairwise(ranges):
+                hole = SegmentRange(timeline, before.last + 1, after.first - 1, before.segment_bytes)
+                self._missing(hole, [f"any recovery on timeline {timeline} past {hole}"])
+            history = histories.get(timeline)
+            if ranges and history is not None and history.switches:
+                self._check_junction(history, present.get(history.switches[-1].timeline, []), ranges[0])
+
+    def _check_junction(
+        self, history: TimelineHistory, parent: list[SegmentRange], first: SegmentRange
+    ) -> None:
+        """Look for holes between the last segment of the parent and the first one of a timeline."""
+        switch, size = history.switches[-1].at, first.segment_bytes
+        ends = [(item.last + 1) * size for item in parent if item.first * size < switch]
+        if not ends:
+            return  # the archive began later
+        reached = Lsn(min(max(ends), switch))
+        for hole in self._archive.gaps(reached, Lsn(first.first * size), history):
+            self._missing(hole, [f"any recovery to timeline {history.timeline} from before {switch}"])
 
     def _missing(self, hole: SegmentRange, affects: list[str]) -> None:
         key = f"{self._prefix}*-{hole.timeline:08X}/{hole}"
