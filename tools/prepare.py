@@ -119,12 +119,14 @@ def _has_debian_server() -> bool:
 
 
 def _install_debian_server() -> None:
-    """Install the server programs without creating or starting a cluster."""
-    settings = Path("/etc/postgresql-common/createcluster.conf")
-    if not settings.exists():
-        settings.parent.mkdir(parents=True, exist_ok=True)
-        settings.write_text("create_main_cluster = false\nstart_conf = manual\n")
-    _apt_install(DEBIAN_SERVER, *DEBIAN_LIBRARIES)
+    """Install the server programs without creating or starting a cluster, and leave no setting behind."""
+    setting = Path("/etc/postgresql-common/createcluster.d/seawall-no-main-cluster.conf")
+    setting.parent.mkdir(parents=True, exist_ok=True)
+    setting.write_text("create_main_cluster = false\n")
+    try:
+        _apt_install(DEBIAN_SERVER, *DEBIAN_LIBRARIES)
+    finally:
+        setting.unlink(missing_ok=True)
 
 
 def prepare_bench() -> None:
@@ -139,8 +141,10 @@ def prepare_bench() -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise CannotPrepare(f"the benchmarks compare with programs that are missing: {' '.join(wanted)}")
     if DEBIAN_SERVER in wanted:
+        wanted.remove(DEBIAN_SERVER)
         _install_debian_server()
-    _apt_install(*wanted)
+    if wanted:
+        _apt_install(*wanted)
 
 
 def _apt_install(*packages: str) -> None:
