@@ -84,8 +84,11 @@ def _trouble_in_command(command: str, *, plan: Path, cluster: str) -> str:
     words = _words(command)
     if words is None:
         return "can't be understood (quotes)"
-    at = next((i for i in range(len(words) - 1) if words[i : i + 2] == ["wal", "push"]), None)
-    if at is None:
+    pushes = (
+        words[at + 1 : at + 3] == ["wal", "push"] and Path(word).name == "seawall"
+        for at, word in enumerate(words)
+    )
+    if not any(pushes):
         return "does not run `seawall wal push`"
     swallowing = [word for word in words if word in _LOSES_STATUS]
     if swallowing:
@@ -120,9 +123,12 @@ def _option(words: Sequence[str], name: str) -> str | None:
 
 
 def last_finished_segment(timeline: int, position: Lsn, segment_bytes: int) -> SegmentName | None:
-    """Return the newest segment that is complete at ``position``; None if none is yet."""
+    """Return the newest segment that is complete at ``position``; None if none is yet.
+
+    initdb begins with segment 1; there is no segment 0 (BootStrapXLOG).
+    """
     number = position // segment_bytes - 1
-    return SegmentName(timeline, number, segment_bytes) if number >= 0 else None
+    return SegmentName(timeline, number, segment_bytes) if number >= 1 else None
 
 
 def judge_archived(

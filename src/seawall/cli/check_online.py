@@ -29,6 +29,7 @@ from seawall.cli.check_findings import (
 from seawall.model.errors import SeawallError
 from seawall.model.wal_name import SegmentName
 from seawall.plan.model import Ack
+from seawall.storage.errors import StoreMissing
 
 if TYPE_CHECKING:
     from seawall.app import App
@@ -148,6 +149,8 @@ def _check_repository(app: App, cluster: str, name: str, facts: ServerFacts | No
         yield ok(name, f"opens with the plan's keys ({repository.store.url})")
         yield from _check_key_files(app, cluster, name)
         yield from _check_contents(app, cluster, name, repository, facts)
+    except StoreMissing as error:
+        yield failed(name, error.message, f"seawall repository init {name}, or correct its url in the plan")
     except SeawallError as error:
         yield failed_with(name, error)
     space = _folder_space(app.plan.repositories[name].url)

@@ -64,7 +64,7 @@ def init_facts(facts: ServerFacts, owner: ServerOwner, choices: InitChoices) -> 
         data=files.data_directory,
         version=facts.version.split()[1],
         size_bytes=facts.size_bytes,
-        repositories=_repositories(choices.repositories or (DEFAULT_REPOSITORY,), site, host),
+        repositories=read_repositories(choices.repositories or (DEFAULT_REPOSITORY,), site, host),
         plan_path=choices.output.absolute(),
         seawall_program=seawall_program(),
         key_file=_key_file(choices, service),
@@ -125,7 +125,7 @@ def _key_file(choices: InitChoices, service: str) -> Path | None:
     return (choices.key_file or choices.output.parent / f"{service}.key").absolute()
 
 
-def _repositories(texts: tuple[str, ...], site: str, host: str) -> tuple[RepositoryFacts, ...]:
+def read_repositories(texts: tuple[str, ...], site: str, host: str) -> tuple[RepositoryFacts, ...]:
     """Read ``[NAME[@SITE]=]URL``; a folder is near unless its site says otherwise, a bucket is far."""
     found: dict[str, RepositoryFacts] = {}
     for text in texts:
