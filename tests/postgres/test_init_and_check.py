@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def init(server: TestCluster, plan: Path, *options: str) -> int:
     near, far = plan.with_name("near"), plan.with_name("far")
     return run(
         [
-            "init", server.url(), "--output", str(plan), "--service", "shop",
+            "init", server.url(), "--output", str(plan), "--service", "shop", "--state", str(plan.with_name("state")),
             "--repository", f"near=file://{near}", "--repository", f"far@eu=file://{far}", *options,
         ]
     )  # fmt: skip
@@ -46,6 +47,7 @@ def test_init_changes_nothing_and_writes_a_plan_that_holds(
     loaded, diagnostics = examine_plan(plan)
     assert loaded is not None and diagnostics == ()
     assert loaded.clusters["main"].primary.data == server.data
+    assert loaded.state == plan.with_name("state") and loaded.state.is_dir()
     assert (plan.with_name("shop.key").stat().st_mode & 0o777) == 0o600
     assert server.value("SELECT count(*) FROM pg_settings WHERE pending_restart") == 0
     assert "archive" not in (server.data / "postgresql.auto.conf").read_text()
@@ -130,6 +132,16 @@ def test_check_follows_a_cluster_from_nothing_to_an_archive(
         "far: no complete backup of this server is here",
         "near: no complete backup of this server is here",
     ]
+    assert run(["backup", "--plan", str(plan)]) == 0
+    assert findings(plan, capsys) == (0, [])
+    if os.geteuid() == 0:
+        os.chown(server.data, 4242, 4242)
+        _, failures = findings(plan, capsys)
+        os.chown(server.data, 0, 0)
+        assert [text for text in failures if "uid 4242" in text and "shop.key" in text]
+        assert [
+            text for text in failures if "uid 4242" in text and f"write to {plan.with_name('far')}" in text
+        ]
 
 
 def test_an_archive_command_that_throws_wal_away_is_found(

@@ -147,31 +147,47 @@ def _check_repository(app: App, cluster: str, name: str, facts: ServerFacts | No
     try:
         repository = app.open_repository(name)
         yield ok(name, f"opens with the plan's keys ({repository.store.url})")
-        yield from _check_key_files(app, cluster, name)
+        yield from _check_ownership(app, cluster, name)
         yield from _check_contents(app, cluster, name, repository, facts)
     except StoreMissing as error:
         yield failed(name, error.message, f"seawall repository init {name}, or correct its url in the plan")
     except SeawallError as error:
         yield failed_with(name, error)
-    space = _folder_space(app.plan.repositories[name].url)
+    folder = _folder(app.plan.repositories[name].url)
+    space = _free_bytes(folder) if folder is not None else None
     if space is not None and facts is not None:
         yield judge_repository_space(name, space, facts.size_bytes)
 
 
-def _check_key_files(app: App, cluster: str, name: str) -> Iterator[Finding]:
-    """``archive_command`` runs as the owner of the data directory: that user must read the keys."""
+def _check_ownership(app: App, cluster: str, name: str) -> Iterator[Finding]:
+    """``archive_command`` runs as the owner of the data directory: that user must read the keys, and write
+    to a repository that is a folder and to the state folder."""
     try:
         owner = app.cluster(cluster).primary.data.stat()
     except OSError:
         return  # the server is on another machine
-    for reference in app.plan.repositories[name].key_references:
-        if reference.scheme != "file" or owner.st_uid == 0:
-            continue
-        state = os.stat(reference.target)
-        by_group = state.st_mode & 0o040 and state.st_gid == owner.st_gid
-        if state.st_uid != owner.st_uid and not by_group:
-            text = f"the server's user (uid {owner.st_uid}) can't read the key {reference.target}"
-            yield failed(name, text, f"chown {owner.st_uid}:{owner.st_gid} {reference.target}")
+    needed = [
+        (Path(reference.target), 0o040, "read the key")
+        for reference in app.plan.repositories[name].key_references
+        if reference.scheme == "file"
+    ]
+    folder = _folder(app.plan.repositories[name].url)
+    needed += [(folder, 0o020, "write to")] if folder is not None else []
+    needed.append((app.plan.state, 0o020, "write to"))
+    for path, group_bit, need in needed:
+        if not _is_usable_by(path, owner, group_bit):
+            text = f"the server's user (uid {owner.st_uid}) can't {need} {path}"
+            yield failed(name, text, f"chown -R {owner.st_uid}:{owner.st_gid} {path}")
+
+
+def _is_usable_by(path: Path, user: os.stat_result, group_bit: int) -> bool:
+    """Say whether ``user`` owns the path or its group has the right; what isn't there yet is no fault."""
+    try:
+        state = path.stat()
+    except OSError:
+        return True
+    by_group = bool(state.st_mode & group_bit) and state.st_gid == user.st_gid
+    return user.st_uid in (0, state.st_uid) or by_group
 
 
 def _check_contents(
@@ -214,9 +230,10 @@ def _wait_for_archived(
     return None if last is None else SegmentName(facts.timeline, last, facts.wal_segment_bytes)
 
 
-def _folder_space(url: str) -> int | None:
+def _folder(url: str) -> Path | None:
+    """Return the folder of a ``file://`` repository."""
     parts = urlsplit(url)
-    return _free_bytes(Path(unquote(parts.path))) if parts.scheme == "file" else None
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 def _free_bytes(path: Path) -> int | None:

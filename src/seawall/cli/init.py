@@ -41,6 +41,12 @@ if TYPE_CHECKING:
     default=None,
     help="The key file of the repositories, made if it is not there (else beside the plan).",
 )
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="The folder of this host's own state, for all users that run seawall.",
+)
 @click.option("--no-encryption", is_flag=True, help="Let anybody who reads a store read the data.")
 @click.option("--apply", "applies", is_flag=True, help="Change the settings on the server, these alone.")
 @click.option(
@@ -54,6 +60,7 @@ def command(
     service: str | None,
     site: str | None,
     key_file: Path | None,
+    state: Path | None,
     no_encryption: bool,
     applies: bool,
     force: bool,
@@ -68,7 +75,9 @@ def command(
     from seawall.postgres.session import connect, has_password
 
     _refuse_existing(output, force=force)
-    choices = InitChoices(output, repositories, service, site, key_file, not no_encryption)
+    choices = InitChoices(
+        output, repositories, service, site, key_file, is_encrypted=not no_encryption, state=state
+    )
     with connect(dsn, application_name="seawall init") as session:
         observed = observe_server(session)
         owner = detect_owner(session, observed)
@@ -78,6 +87,7 @@ def command(
             _refuse_apply(owner, changes, force=force)
         text = render_plan(facts)
         made_key = _make_key_file(facts)
+        _make_state_directory(facts)
         moved = _write_plan(facts.plan_path, text)
         waiting = _apply(session, changes) if applies else ()
     outcome = {
@@ -140,6 +150,14 @@ def _make_key_file(facts: InitFacts) -> bool:
     generate_key_file(facts.key_file)
     _hand_over(facts.key_file, facts.data)
     return True
+
+
+def _make_state_directory(facts: InitFacts) -> None:
+    """Make the state folder for the server's user; made by root later, ``wal push`` could not use it."""
+    if facts.state is None or facts.state.exists():
+        return
+    facts.state.mkdir(parents=True, mode=0o700)
+    _hand_over(facts.state, facts.data)
 
 
 def _hand_over(path: Path, data_directory: Path) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from seawall.cli.errors import OwnerForbids
 from seawall.cli.usage import UsageInvalid
+from seawall.plan.fields import default_state_directory
 from seawall.plan.init_plan import CurrentSettings, InitFacts, RepositoryFacts, name_from
 from seawall.postgres.config_files import find_config_files, outside
 from seawall.postgres.errors import ServerPermissionMissing
 from seawall.postgres.server_facts import FileLocations, ServerFacts
 from seawall.postgres.server_owner import OwnerKind, ServerOwner
 
-DEFAULT_REPOSITORY = "file:///var/lib/seawall"
+DEFAULT_REPOSITORY = "file:///var/lib/seawall/repository"
 CLUSTER = "main"
 _REPOSITORY = re.compile(r"(?:([a-z0-9][a-z0-9_-]*)(?:@([a-z0-9][a-z0-9_-]*))?=)?([a-z0-9+]+://.*)")
 _SHARED_FOLDERS = frozenset(
@@ -36,6 +37,7 @@ class InitChoices:
     site: str | None = None
     key_file: Path | None = None
     is_encrypted: bool = True
+    state: Path | None = None
 
 
 def init_facts(facts: ServerFacts, owner: ServerOwner, choices: InitChoices) -> InitFacts:
@@ -73,6 +75,7 @@ def init_facts(facts: ServerFacts, owner: ServerOwner, choices: InitChoices) -> 
         owner=owner.name,
         databases=user_databases,
         has_checksums=facts.has_checksums,
+        state=(choices.state or default_state_directory()).absolute(),
     )
 
 
