@@ -45,7 +45,10 @@ class StopMode(Enum):
 
 
 class ServerStatus(Enum):
-    """What the postmaster says of itself; STANDBY: hot standby, consistent, answers queries."""
+    """What the postmaster says of itself.
+
+    READY takes connections, also as a hot standby; STANDBY recovers and takes none (hot_standby=off).
+    """
 
     STARTING = "starting"
     STOPPING = "stopping"
@@ -91,6 +94,29 @@ class Launch:
         return [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
 
 
+class Milestone(Enum):
+    """What one can wait for. LAUNCHED: the server has taken possession of its data directory.
+
+    ANSWERING: consistent, and takes connections, read-only ones perhaps; with ``hot_standby=off`` only
+    after promotion. PROMOTED: recovery ended, writes are accepted.
+    """
+
+    LAUNCHED = "launched"
+    ANSWERING = "answering queries"
+    PROMOTED = "promoted"
+
+    def is_reached_by(self, server: RunningServer) -> bool:
+        """Say whether the server is that far."""
+        if self is Milestone.LAUNCHED:
+            return True
+        if server.status is not ServerStatus.READY:
+            return False
+        # Before a hot standby is READY, recovery has marked pg_control as in recovery.
+        return self is Milestone.ANSWERING or (
+            read_control_file(server.data_directory).state is ClusterState.IN_PRODUCTION
+        )
+
+
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Servers that this process started, by pid: a child stays a zombie until its parent asks for it."""
 
@@ -98,9 +124,8 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 def find_running_server(data_directory: Path) -> RunningServer | None:
     """Return the server that runs on a data directory, or None if there is none.
 
-    A stale ``postmaster.pid`` (crash, restored by mistake) is not believed: the process must exist and
-    have the data directory as its working directory; where that can't be seen, be called postgres or
-    answer on its socket.
+    A stale ``postmaster.pid`` is not believed: the process must exist and work in the data directory, or
+    where that can't be seen, be called postgres or answer on its socket.
     """
     try:
         lines = (data_directory / PID_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -122,14 +147,11 @@ def start_server(
     launch: Launch,
     *,
     run_as: RunAs | None = None,
-    until: frozenset[ServerStatus] = frozenset({ServerStatus.READY, ServerStatus.STANDBY}),
+    until: Milestone = Milestone.ANSWERING,
     deadline_s: float = START_DEADLINE_S,
     clock: Clock | None = None,
 ) -> RunningServer:
-    """Start a server and wait until its status is one of ``until``.
-
-    With ``ServerStatus.STARTING`` among them it returns as soon as the server has taken possession of
-    the data directory, for a recovery that is then watched with :func:`wait_for_status`.
+    """Start a server and wait for a milestone; LAUNCHED is for a recovery that is watched further on.
 
     Raises:
         ServerStartFailed: it ended, or never began; the message carries the end of its log.
@@ -145,40 +167,41 @@ def start_server(
             pid=running.pid,
         )
     process = _spawn(data_directory, programs, launch, run_as or server_user(data_directory))
-    return _wait(data_directory, launch.log_file, until, clock, deadline_s, process.pid, None)
+    watch = _Watch(data_directory, launch.log_file, clock, process.pid)
+    return watch.until(until, deadline_s)
 
 
-def wait_for_status(
+def wait_for_milestone(
     data_directory: Path,
     log_file: Path,
-    until: frozenset[ServerStatus],
+    milestone: Milestone,
     *,
     deadline_s: float,
     on_poll: Callable[[RunningServer], None] | None = None,
     clock: Clock | None = None,
 ) -> RunningServer:
-    """Wait until a running server's status is one of ``until``; ``on_poll`` sees it on the way.
+    """Wait until a running server has reached ``milestone``; ``on_poll`` sees it on the way.
 
     Raises: as :func:`start_server` does.
     """
-    return _wait(data_directory, log_file, until, clock or SystemClock(), deadline_s, None, on_poll)
+    watch = _Watch(data_directory, log_file, clock or SystemClock())
+    return watch.until(milestone, deadline_s, on_poll)
 
 
 def wait_until_consistent(
     data_directory: Path, log_file: Path, *, deadline_s: float, clock: Clock | None = None
 ) -> RunningServer:
-    """Wait until the server answers queries, read-only or not. With ``hot_standby=off`` that is only
-    after promotion. Raises: as :func:`start_server` does."""
-    answers = frozenset({ServerStatus.READY, ServerStatus.STANDBY})
-    return wait_for_status(data_directory, log_file, answers, deadline_s=deadline_s, clock=clock)
+    """Wait until the server answers queries, read-only or not. Raises: as :func:`start_server` does."""
+    answering = Milestone.ANSWERING
+    return wait_for_milestone(data_directory, log_file, answering, deadline_s=deadline_s, clock=clock)
 
 
 def wait_until_promoted(
     data_directory: Path, log_file: Path, *, deadline_s: float, clock: Clock | None = None
 ) -> RunningServer:
     """Wait until recovery ended and the server accepts writes. Raises: as :func:`start_server` does."""
-    ready = frozenset({ServerStatus.READY})
-    return wait_for_status(data_directory, log_file, ready, deadline_s=deadline_s, clock=clock)
+    promoted = Milestone.PROMOTED
+    return wait_for_milestone(data_directory, log_file, promoted, deadline_s=deadline_s, clock=clock)
 
 
 def wait_until_stopped(data_directory: Path, *, deadline_s: float, clock: Clock | None = None) -> bool:
@@ -288,28 +311,52 @@ def _spawn(
     return process
 
 
-def _wait(
-    data_directory: Path,
-    log_file: Path,
-    until: frozenset[ServerStatus],
-    clock: Clock,
-    deadline_s: float,
-    pid: int | None,
-    on_poll: Callable[[RunningServer], None] | None,
-) -> RunningServer:
-    """Poll until the status fits. ``pid``, if known, is the process that is about to write its file."""
-    ends_at = clock.monotonic() + deadline_s
-    while True:
-        server = find_running_server(data_directory)
-        if server is not None and server.status in until and pid in (None, server.pid):
-            return server
-        if server is None and (pid is None or not is_process_alive(pid)):
-            raise _start_failed(data_directory, log_file)
-        if server is not None and on_poll is not None:
-            on_poll(server)
-        if clock.monotonic() >= ends_at:
-            raise _not_in_time(data_directory, log_file, until, deadline_s)
-        clock.sleep(POLL_INTERVAL_S)
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """A server that is expected to get somewhere. ``pid``: the process that is about to write its file."""
+
+    data_directory: Path
+    log_file: Path
+    clock: Clock
+    pid: int | None = None
+
+    def until(
+        self,
+        milestone: Milestone,
+        deadline_s: float,
+        on_poll: Callable[[RunningServer], None] | None = None,
+    ) -> RunningServer:
+            ends_at = self.clock.monotonic() + deadline_s
+        while True:
+            server = find_running_server(self.data_directory)
+            if server is None and (self.pid is None or not is_process_alive(self.pid)):
+                raise self._failed()
+            if server is not None and self.pid in (None, server.pid) and milestone.is_reached_by(server):
+                return server
+            if server is not None and on_poll is not None:
+                on_poll(server)
+            if self.clock.monotonic() >= ends_at:
+                raise self._late(milestone, deadline_s)
+            self.clock.sleep(POLL_INTERVAL_S)
+
+    def _failed(self) -> ServerStartFailed:
+        tail = log_tail(self.log_file, self.data_directory)
+        return ServerStartFailed(
+            f"the server on {self.data_directory} ended before it was up; its log ends:\n{tail}",
+            hint=f"the whole log is in {self.log_file}",
+            data_directory=str(self.data_directory),
+            log=tail,
+        )
+
+    def _late(self, milestone: Milestone, deadline_s: float) -> ServerNotReady:
+        tail = log_tail(self.log_file, self.data_directory)
+        return ServerNotReady(
+            f"the server on {self.data_directory} was not {milestone.value} within {deadline_s:g} s; "
+            f"its log ends:\n{tail}",
+            hint=f"it runs on; the whole log is in {self.log_file}",
+            data_directory=str(self.data_directory),
+            log=tail,
+        )
 
 
 def _from_pid_file(pid: int, data_directory: Path, lines: list[str]) -> RunningServer:
@@ -330,8 +377,6 @@ def _from_pid_file(pid: int, data_directory: Path, lines: list[str]) -> RunningS
 
 
 def _is_server_process(server: RunningServer) -> bool:
-    if server.pid in _children:
-        return True
     process = Path(f"/proc/{server.pid}")
     try:
         return (process / "cwd").readlink() == server.data_directory.resolve()
@@ -353,26 +398,3 @@ def _accepts_connections(server: RunningServer) -> bool:
         except OSError:
             return False
     return True
-
-
-def _start_failed(data_directory: Path, log_file: Path) -> ServerStartFailed:
-    tail = log_tail(log_file, data_directory)
-    return ServerStartFailed(
-        f"the server on {data_directory} ended while it was starting; its log ends:\n{tail}",
-        hint=f"the whole log is in {log_file}",
-        data_directory=str(data_directory),
-        log=tail,
-    )
-
-
-def _not_in_time(
-    data_directory: Path, log_file: Path, until: frozenset[ServerStatus], deadline_s: float
-) -> ServerNotReady:
-    tail = log_tail(log_file, data_directory)
-    wanted = " or ".join(sorted(status.value for status in until))
-    return ServerNotReady(
-        f"the server on {data_directory} was not {wanted} within {deadline_s:g} s; its log ends:\n{tail}",
-        hint=f"it runs on; the whole log is in {log_file}",
-        data_directory=str(data_directory),
-        log=tail,
-    )

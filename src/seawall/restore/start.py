@@ -18,10 +18,10 @@ from seawall.model.lsn import Lsn
 from seawall.postgres.errors import ServerNotReady, ServerStartFailed
 from seawall.postgres.lifecycle import (
     Launch,
+    Milestone,
     RunningServer,
-    ServerStatus,
     start_server,
-    wait_for_status,
+    wait_for_milestone,
     wait_until_stopped,
 )
 from seawall.postgres.programs import ServerPrograms
@@ -99,10 +99,10 @@ def _recover(
     """Start and wait; return the running server, None where the target action shut it down."""
     launch = Launch(log_file=log, settings=command_line_settings(layout))
     data = layout.data_directory
-    started = frozenset({ServerStatus.STARTING, ServerStatus.STANDBY, ServerStatus.READY})
+    launched = Milestone.LAUNCHED
     if request.action is TargetAction.SHUTDOWN:
         try:
-            start_server(data, programs, launch, until=started, deadline_s=request.deadline_s, clock=clock)
+            start_server(data, programs, launch, until=launched, deadline_s=request.deadline_s, clock=clock)
         except ServerStartFailed:
             if "shutdown at recovery target" not in _text(log):
                 raise
@@ -111,9 +111,9 @@ def _recover(
         if "shutdown at recovery target" not in _text(log):
             raise ServerStartFailed("it ended before its target", log=_text(log)[-2000:])
         return None
-    start_server(data, programs, launch, until=started, deadline_s=request.deadline_s, clock=clock)
-    wanted = ServerStatus.STANDBY if request.action is TargetAction.PAUSE else ServerStatus.READY
-    server = wait_for_status(data, log, frozenset({wanted}), deadline_s=request.deadline_s, clock=clock)
+    start_server(data, programs, launch, until=launched, deadline_s=request.deadline_s, clock=clock)
+    wanted = Milestone.ANSWERING if request.action is TargetAction.PAUSE else Milestone.PROMOTED
+    server = wait_for_milestone(data, log, wanted, deadline_s=request.deadline_s, clock=clock)
     if request.action is TargetAction.PAUSE:
         _wait_for_pause(server, request.deadline_s, clock)
     return server
