@@ -326,7 +326,7 @@ class _Watch:
         deadline_s: float,
         on_poll: Callable[[RunningServer], None] | None = None,
     ) -> RunningServer:
-            ends_at = self.clock.monotonic() + deadline_s
+        ends_at = self.clock.monotonic() + deadline_s
         while True:
             server = find_running_server(self.data_directory)
             if server is None and (self.pid is None or not is_process_alive(self.pid)):
