@@ -78,7 +78,7 @@ def _repositories_are_placed(view: View, findings: Findings) -> None:
                 f"repository {name} is an object store; a host makes it count as lost with {host}",
                 "remove host:, unless the store runs on that machine",
             )
-        if host is not None and site is not None and view.site_of(host) not in (None, site):
+        if host is not None and site in view.names("sites") and view.site_of(host) not in (None, site):
             findings.error(
                 place,
                 "host-elsewhere",

@@ -68,7 +68,15 @@ OBJECTIVES = Section(
 HOST = Section(
     "a machine",
     model.Host,
-    (Field("ssh", SSH, "How to reach it, in the terms of your ssh client.", default_text="this machine"),),
+    (
+        Field(
+            "ssh",
+            SSH,
+            "How to reach it, in the terms of your ssh client.",
+            default_text="this machine",
+            awaits="reaching hosts over ssh",
+        ),
+    ),
 )
 
 SITE = Section(
@@ -80,9 +88,9 @@ SITE = Section(
             default_text="no machines: a site that only stores",
         ),
         Field("recover_on", reference("hosts", "db2"), "The host of this site that takes over.",
-              default_text="nothing can be recovered here"),
+              default_text="nothing can be recovered here", awaits="`seawall recover`"),
         Field("drill_on", reference("hosts", "db2"), "The host of this site that rehearsals use.",
-              default_text="no rehearsals here"),
+              default_text="no rehearsals here", awaits="drills"),
     ),
 )  # fmt: skip
 
@@ -339,7 +347,8 @@ PLAN = Section(
         Field("checks", ListOf(CHECK), "Questions that prove a recovery.",
               default_text="only that every database accepts connections"),
         Field("drills", DRILLS, "The rehearsals.", default=WHEN_EMPTY, default_text="none"),
-        Field("people", MapOf("person", PERSON), "Who may approve.", default_text="nobody by name"),
+        Field("people", MapOf("person", PERSON), "Who may approve.", default_text="nobody by name",
+              awaits="approvals"),
         Field("approvals", APPROVALS, "The actions that need consent.", default=WHEN_EMPTY,
               default_text="the person at the keyboard decides"),
     ),

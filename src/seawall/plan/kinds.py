@@ -141,7 +141,7 @@ def choice(meanings: Mapping[str, object]) -> ScalarKind:
             raise Rejected(f"{_shown(text)} is not one of {words}", f"write one of {words}")
         return meanings[text]
 
-    return ScalarKind(words, parse, {"enum": list(meanings)}, next(iter(meanings)))
+    return ScalarKind(words, parse, {"enum": list(meanings)}, next(iter(meanings)), is_text=False)
 
 
 def _parse_version(text: str) -> int:
@@ -153,7 +153,7 @@ def _parse_version(text: str) -> int:
     return 1
 
 
-VERSION = ScalarKind("1", _parse_version, {"const": 1}, "1", is_text=False)
+VERSION = ScalarKind("the number 1", _parse_version, {"const": 1}, "1", is_text=False)
 
 
 def _parse_timezone(text: str) -> str:
@@ -246,8 +246,8 @@ REPOSITORY_KEY = ScalarKind(
 
 def _refuse_password(text: str, remedy: str) -> None:
     """Refuse a literal secret in a URL or connection string, without repeating it."""
-    authority = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)@", text)
-    in_authority = authority is not None and ":" in authority[1]
+    # A password may hold a slash although it should be written %2F; a port and a path are not one.
+    in_authority = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@]*:(?!\d+(/|$))[^@]*@", text)
     if in_authority or re.search(r"(?i)(^|[\s?&])(ssl)?(password|passwd|pwd)\s*=\s*[^\s&]", text):
         raise Rejected("a password is written out here", remedy, code="secret-literal")
 

@@ -69,9 +69,18 @@ def _read_file(path: str) -> bytes:
             f"the plan {path} can't be read: {error.strerror}",
             hint="check --plan and SEAWALL_PLAN, or write a plan: seawall init postgresql://…",
         ) from error
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        os.close(descriptor)
+        raise PlanInvalid(f"the plan {path} is a folder", hint=f"name the file: --plan {path}/plan.yaml")
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        if not stat.S_ISREG(mode):
             raise PlanInvalid(f"the plan {path} is not a file", hint="name the plan file itself: --plan FILE")
+        if mode & stat.S_IWOTH:
+            # A plan names commands that run as this user.
+            raise PlanInvalid(
+                f"every user can change the plan {path}", hint=f"chmod o-w {path}, then read it over"
+            )
         return file.read(MOST_BYTES + 1)
 
 

@@ -181,12 +181,12 @@ class Reader:
         for entry in mapping.entries:
             inner: Steps = (*steps, entry.key.text)
             self.tree.places[inner] = entry.key.place
-            if self._scalar(entry.key, NAME) is None:
-                continue
+            is_name = self._scalar(entry.key, NAME) is not None
+            # A bad name is reported once; what refers to it is not wrong as well.
             names.setdefault(entry.key.text, entry.key.place)
             empty = isinstance(entry.value, Scalar) and entry.value.is_null
             value = self._value(MappingNode(entry.key.place) if empty else entry.value, kind.item, inner)
-            if value is not None:
+            if value is not None and is_name:
                 values[entry.key.text] = value
         if len(mapping.entries) < kind.least:
             self._wrong_type(mapping.place, f"there is no {kind.noun}", f"define at least one {kind.noun}")

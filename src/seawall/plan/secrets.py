@@ -113,10 +113,11 @@ def _from_file(path: str) -> bytes:
             f"the secret file {path} can't be opened: {error.strerror}",
             hint=f"check that it exists and that this user (uid {os.geteuid()}) may read it: ls -l {path}",
         ) from error
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(descriptor)
+        raise SecretUnusable(f"the secret {path} is not a regular file", hint="refer to the file itself")
     with open(descriptor, "rb") as file:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise SecretUnusable(f"the secret {path} is not a regular file", hint="refer to the file itself")
         if state.st_mode & 0o007:
             raise SecretUnusable(
                 f"the secret file {path} is open to every user (mode {stat.S_IMODE(state.st_mode):04o})",
@@ -142,21 +143,39 @@ def _from_command(command: str, timeout_s: float) -> bytes:
         start_new_session=True,
     )
     with process:
-        try:
-            output, _ = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
+        assert process.stdout is not None
+        output = _read_until_closed(process.stdout.fileno(), timeout_s)
+        if output is None or len(output) > MOST_BYTES:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise SecretUnusable(
-                f"the secret command gave no answer in {timeout_s:g} s: {command}",
-                hint="run it by hand as this user; it must not ask for anything",
-            ) from error
-    if process.returncode != 0:
+    if output is None:
+        raise SecretUnusable(
+            f"the secret command gave no answer in {timeout_s:g} s: {command}",
+            hint="run it by hand as this user; it must not ask for anything",
+        )
+    if process.returncode != 0 and len(output) <= MOST_BYTES:
         raise SecretUnusable(
             f"the secret command failed with status {process.returncode}: {command}",
             hint="run it by hand as this user to see why",
         )
     return output
+
+
+def _read_until_closed(descriptor: int, timeout_s: float) -> bytes | None:
+    """Return what comes until the other end closes or too much came; None if neither happens in time."""
+    import select
+    import time
+
+    deadline = time.monotonic() + timeout_s
+    output = bytearray()
+    while len(output) <= MOST_BYTES:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0 or not select.select([descriptor], [], [], left_s)[0]:
+            return None
+        piece = os.read(descriptor, 1 << 16)
+        if not piece:
+            break
+        output += piece
+    return bytes(output)
 
 
 def generate_key_file(path: str | os.PathLike[str]) -> None:

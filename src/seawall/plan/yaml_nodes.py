@@ -95,7 +95,7 @@ def read_nodes(text: str, findings: Findings) -> Node | None:
     except MarkedYAMLError as error:
         message, remedy = _explain(error)
         findings.error(_marked(error), "yaml-syntax", message, remedy)
-    except (YAMLError, ValueError, IndexError) as error:
+    except (YAMLError, ValueError, IndexError, OverflowError) as error:
         # The scanner answers some escapes and directives with the error of the conversion that failed.
         findings.error(START, "yaml-syntax", f"this is not YAML: {_one_line(str(error))}", _SYNTAX_REMEDY)
     return None
@@ -128,8 +128,8 @@ class _Composer:
         self._findings = findings
         self._open: list[MappingNode | SequenceNode] = []
         self._keys: list[Scalar | Unusable | None] = []
+        self._seen: list[dict[str, Place]] = []
         self._root: Node | None = None
-        self._too_deep = 0
 
     def compose(self, events: Iterator[Event]) -> Node | None:
         documents = 0
@@ -145,6 +145,10 @@ class _Composer:
                     )
                     break
             elif isinstance(event, NodeEvent):
+                if len(self._open) >= DEEPEST:
+                    # Reading on would also cost time that grows with the square of the depth.
+                    self._refuse_depth(_place(event))
+                    return None
                 self._begin(event)
             elif isinstance(event, CollectionEndEvent):
                 self._end()
@@ -154,28 +158,24 @@ class _Composer:
         place = _place(event)
         node: Node
         self._refuse_extras(event, place)
-        if self._too_deep and not isinstance(event, MappingStartEvent | SequenceStartEvent):
-            return
         if isinstance(event, ScalarEvent):
             node = Scalar(event.value, event.style is None or event.style == "", place)
-        elif isinstance(event, MappingStartEvent | SequenceStartEvent):
-            if self._too_deep or len(self._open) >= DEEPEST:
-                self._refuse_depth(place)
-                return
-            node = MappingNode(place) if isinstance(event, MappingStartEvent) else SequenceNode(place)
+        elif isinstance(event, MappingStartEvent):
+            node = MappingNode(place)
+        elif isinstance(event, SequenceStartEvent):
+            node = SequenceNode(place)
         else:
             node = Unusable(place)
         self._place_in_parent(node)
         if isinstance(node, MappingNode | SequenceNode):
             self._open.append(node)
             self._keys.append(None)
+            self._seen.append({})
 
     def _end(self) -> None:
-        if self._too_deep:
-            self._too_deep -= 1
-            return
         self._open.pop()
         self._keys.pop()
+        self._seen.pop()
 
     def _place_in_parent(self, node: Node) -> None:
         if not self._open:
@@ -187,13 +187,13 @@ class _Composer:
             return
         key = self._keys[-1]
         if key is None:
-            self._keys[-1] = self._as_key(node, parent)
+            self._keys[-1] = self._as_key(node)
             return
         self._keys[-1] = None
         if isinstance(key, Scalar):
             parent.entries.append(Entry(key, node))
 
-    def _as_key(self, node: Node, parent: MappingNode) -> Scalar | Unusable:
+    def _as_key(self, node: Node) -> Scalar | Unusable:
         if isinstance(node, Unusable):
             return node
         if not isinstance(node, Scalar):
@@ -204,13 +204,13 @@ class _Composer:
                 "write key: value; put text that begins with [ or { in quotes",
             )
             return Unusable(node.place)
-        first = next((entry.key for entry in parent.entries if entry.key.text == node.text), None)
-        if first is not None:
+        first = self._seen[-1].setdefault(node.text, node.place)
+        if first is not node.place:
             self._findings.error(
                 node.place,
                 "key-twice",
                 f"{node.text!r} is here a second time",
-                f"keep one of the two; the first is in line {first.place.line}",
+                f"keep one of the two; the first is in line {first.line}",
             )
             return Unusable(node.place)
         return node
@@ -233,15 +233,12 @@ class _Composer:
             )
 
     def _refuse_depth(self, place: Place) -> None:
-        if not self._too_deep:
-            self._findings.error(
-                place,
-                "too-deep",
-                f"nested more than {DEEPEST} levels deep",
-                "no plan needs that: check the indentation and the brackets",
-            )
-            self._place_in_parent(Unusable(place))
-        self._too_deep += 1
+        self._findings.error(
+            place,
+            "too-deep",
+            f"nested more than {DEEPEST} levels deep",
+            "no plan needs that: check the indentation and the brackets",
+        )
 
 
 def _place(event: Event) -> Place:
