@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from seawall.model.lsn import Lsn
 
@@ -45,8 +45,7 @@ def timeline_of(name: str) -> int:
     return int(name[:8], 16)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SegmentName:
+class SegmentName(NamedTuple):
     """One WAL segment: ``number`` counts segments of ``segment_bytes`` from LSN 0."""
 
     timeline: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from seawall.repository.errors import FrameDamaged
 from seawall.storage.protocol import Buffer
@@ -26,8 +26,7 @@ class Codec(enum.IntEnum):
     ZSTD = 1
 
 
-@dataclass(frozen=True, slots=True)
-class CompressionPolicy:
+class CompressionPolicy(NamedTuple):
     """How hard to try. Matches of five bytes or more: 5 % smaller than the default on heap pages, as fast."""
 
     level: int = 1

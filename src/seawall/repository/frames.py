@@ -19,9 +19,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from blake3 import blake3
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from seawall.repository.aead import AESGCM, invalid_tag
 from seawall.repository.codec import Codec, decompress
 from seawall.repository.crypto import SALT_BYTES, CryptoContext
 from seawall.repository.errors import FrameDamaged
@@ -260,7 +259,7 @@ class ObjectOpener:
         plain = memoryview(self._scratch)[:stored]
         try:
             self._cipher.decrypt_into(offset.to_bytes(12, "big"), sealed, self._aad, plain)
-        except InvalidTag:
+        except invalid_tag():
             raise FrameDamaged("the frame does not authenticate under this repository's key") from None
         return plain
 

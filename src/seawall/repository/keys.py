@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+from seawall.repository.aead import AESGCM, invalid_tag
 from seawall.repository.control_json import (
     Fields,
     bytes_field,
@@ -36,8 +34,7 @@ _SEALED_BYTES = KEY_BYTES + 16
 _KINDS = {KeyFile: "key-file", Passphrase: "passphrase", RecoveryCode: "recovery-code"}
 
 
-@dataclass(frozen=True, slots=True)
-class Argon2Cost:
+class Argon2Cost(NamedTuple):
     """RFC 9106's second recommended choice; about 60 ms and 64 MiB for one try on a current core."""
 
     iterations: int = 3
@@ -49,8 +46,7 @@ _MOST_ITERATIONS, _MOST_LANES, _MOST_MEMORY_KIB = 64, 16, 1 << 20
 """A forged slot can't make its reader burn more than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeySlot:
+class KeySlot(NamedTuple):
     """One slot as stored. Nothing in it is secret to somebody who lacks its secret."""
 
     slot: str
@@ -165,7 +161,7 @@ def seal_slot(
     )
     cipher = AESGCM(_slot_key(slot, secret))
     sealed = cipher.encrypt(slot.nonce, master, canonical(slot.fields()))
-    return replace(slot, sealed=sealed)
+    return slot._replace(sealed=sealed)
 
 
 def unseal_slot(slot: KeySlot, secret: SlotSecret) -> bytes | None:
@@ -174,7 +170,7 @@ def unseal_slot(slot: KeySlot, secret: SlotSecret) -> bytes | None:
         return None
     try:
         return AESGCM(_slot_key(slot, secret)).decrypt(slot.nonce, slot.sealed, canonical(slot.fields()))
-    except InvalidTag:
+    except invalid_tag():
         return None
 
 

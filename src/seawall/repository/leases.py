@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import enum
 import os
-import socket
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ class Lease:
         self.role = role
         self.lifetime_s = lifetime_s
         self._repository = repository
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+        self._holder = f"{os.uname().nodename}:{os.getpid()}:{os.urandom(4).hex()}"
         self.number = 0
         """The number of this holder's newest entry."""
 

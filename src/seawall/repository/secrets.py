@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from seawall.repository.crypto import KEY_BYTES
@@ -34,20 +34,47 @@ def check_label(label: str) -> str:
     return label
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFile:
+class _Secret:
+    """Equal by kind, label and secret; shown without the secret.
+
+    Written out, since ``dataclasses`` costs each `wal push` more than all of this package's own work to open
+    a repository.
+    """
+
+    __slots__ = ("_secret", "label")
+
+    def __init__(self, label: str, secret: bytes) -> None:
+        self.label = check_label(label)
+        self._secret = secret
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.label == other.label and hmac.compare_digest(self._secret, other._secret)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.label))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(label={self.label!r})"
+
+
+class KeyFile(_Secret):
     """The content of a key file: at least 32 bytes that nobody can guess."""
 
-    label: str
-    content: bytes = field(repr=False)
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        check_label(self.label)
-        if len(self.content) < MIN_KEY_FILE_BYTES:
+    def __init__(self, label: str, content: bytes) -> None:
+        super().__init__(label, content)
+        if len(content) < MIN_KEY_FILE_BYTES:
             raise NameInvalid(
-                f"the key file {self.label!r} is shorter than {MIN_KEY_FILE_BYTES} bytes",
+                f"the key file {label!r} is shorter than {MIN_KEY_FILE_BYTES} bytes",
                 hint="make one with: head -c 64 /dev/urandom | base64 > FILE && chmod 600 FILE",
             )
+
+    @property
+    def content(self) -> bytes:
+        return self._secret
 
     @classmethod
     def read(cls, path: Path, label: str = "key-file") -> KeyFile:
@@ -55,53 +82,64 @@ class KeyFile:
         return cls(label, path.read_bytes().rstrip(b"\r\n"))
 
 
-@dataclass(frozen=True, slots=True)
-class Passphrase:
+class Passphrase(_Secret):
     """Words that a person remembers; stretched by Argon2id, so each try costs time and memory."""
 
-    label: str
-    text: str = field(repr=False)
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        check_label(self.label)
-        if len(self.text) < MIN_PASSPHRASE_CHARACTERS:
+    def __init__(self, label: str, text: str) -> None:
+        super().__init__(label, text.encode())
+        if len(text) < MIN_PASSPHRASE_CHARACTERS:
             raise NameInvalid(
-                f"the passphrase {self.label!r} has fewer than {MIN_PASSPHRASE_CHARACTERS} characters"
+                f"the passphrase {label!r} has fewer than {MIN_PASSPHRASE_CHARACTERS} characters"
             )
 
+    @property
+    def text(self) -> str:
+        return self._secret.decode()
 
-@dataclass(frozen=True, slots=True)
-class MasterKey:
+
+class MasterKey(_Secret):
     """The repository's master key itself, out of escrow. Opens it without any slot."""
 
-    label: str
-    key: bytes = field(repr=False)
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        check_label(self.label)
-        if len(self.key) != KEY_BYTES:
+    def __init__(self, label: str, key: bytes) -> None:
+        super().__init__(label, key)
+        if len(key) != KEY_BYTES:
             raise NameInvalid("a master key has 32 bytes")
+
+    @property
+    def key(self) -> bytes:
+        return self._secret
 
     @classmethod
     def generate(cls, label: str = "new") -> MasterKey:
         return cls(label, os.urandom(KEY_BYTES))
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryCode:
+class RecoveryCode(_Secret):
     """256 random bits, printed in groups of letters and kept in a safe: the escrow slot's secret."""
 
-    label: str
-    key: bytes = field(repr=False)
+    __slots__ = ()
+
+    def __init__(self, label: str, key: bytes) -> None:
+        super().__init__(label, key)
+        if len(key) != KEY_BYTES:
+            raise NameInvalid("a recovery code has 32 bytes")
+
+    @property
+    def key(self) -> bytes:
+        return self._secret
 
     @classmethod
     def generate(cls, label: str = "escrow") -> RecoveryCode:
-        return cls(check_label(label), os.urandom(KEY_BYTES))
+        return cls(label, os.urandom(KEY_BYTES))
 
     @classmethod
     def parse(cls, text: str, label: str = "escrow") -> RecoveryCode:
         """Read a code as it was printed, whatever case and spacing. Raises NameInvalid for a typing error."""
-        return cls(check_label(label), parse_groups(text))
+        return cls(label, parse_groups(text))
 
     def reveal(self) -> str:
         """Return the code to print. The only place where it becomes text."""

@@ -11,10 +11,9 @@ Entries are never deleted, so a hole would hide what lies behind it; ``verify`` 
 from __future__ import annotations
 
 import enum
-import getpass
-import socket
-from dataclasses import dataclass
+import os
 from datetime import datetime
+from typing import NamedTuple
 
 from seawall.model.lsn import Lsn
 from seawall.repository.control_json import Fields, text_field
@@ -44,8 +43,7 @@ class TermEvent(enum.StrEnum):
     RELEASE = "release"
 
 
-@dataclass(frozen=True, slots=True)
-class ForkPoint:
+class ForkPoint(NamedTuple):
     """Where a new writer left the lineage it descends from.
 
     ``is_same_timeline`` where it goes on writing that timeline (a data directory that moved) instead of
@@ -57,8 +55,7 @@ class ForkPoint:
     is_same_timeline: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """One entry. ``writer`` is the fingerprint of host key and data directory that may write in ``epoch``."""
 
     number: int
@@ -234,7 +231,7 @@ class TermLog:
             system_identifier=system_identifier,
             writer=writer,
             data_directory=data_directory,
-            host=socket.gethostname(),
+            host=os.uname().nodename,
             forked_from=forked_from,
             claimed_by=claimed_by or _user(),
             at=_in_milliseconds(self._repository.clock.now()),
@@ -249,6 +246,8 @@ def _in_milliseconds(at: datetime) -> datetime:
 
 
 def _user() -> str:
+    import getpass  # not needed to read terms, as each `wal push` does
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in containers

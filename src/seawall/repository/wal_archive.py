@@ -10,24 +10,11 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from seawall.model.lsn import Lsn
-from seawall.model.timeline import TimelineHistory
 from seawall.model.wal_name import SegmentName, WalFileKind, classify, timeline_of
-from seawall.repository.codec import CompressionPolicy
 from seawall.repository.errors import FrameDamaged
 from seawall.repository.layout import diverged_key, diverged_prefix, lineage_folder, wal_key, wal_prefix
-from seawall.repository.lineage import (
-    Lineage,
-    SegmentRange,
-    Stretch,
-    missing_ranges,
-    plan_stretches,
-    union_ranges,
-)
-from seawall.repository.repository import Repository
-from seawall.repository.terms import TermLog
 from seawall.repository.wal_errors import WalDiffers, WalNotFound
 from seawall.repository.wal_object import (
     META_READ_BYTES,
@@ -38,7 +25,15 @@ from seawall.repository.wal_object import (
     seal_wal,
 )
 from seawall.storage.errors import ObjectExists, ObjectMissing
-from seawall.storage.protocol import Buffer
+
+if TYPE_CHECKING:
+    # Imported where they are used, or not at all: a push, which starts a process per segment, needs none.
+    from seawall.model.lsn import Lsn
+    from seawall.model.timeline import TimelineHistory
+    from seawall.repository.codec import CompressionPolicy
+    from seawall.repository.lineage import SegmentRange
+    from seawall.repository.repository import Repository
+    from seawall.storage.protocol import Buffer
 
 _FOLDER = re.compile(r"([0-9A-F]{8})-([0-9A-F]{8})")
 _STAT_AT_MOST = 32
@@ -168,6 +163,8 @@ class WalArchive:
 
         One listing of each folder, held as ranges.
         """
+        from seawall.repository.lineage import SegmentRange
+
         present = self._present(timeline, epoch)
         return [SegmentRange(timeline, first, last, self.segment_bytes) for first, last in present]
 
@@ -177,6 +174,8 @@ class WalArchive:
         Raises:
             FrameDamaged: a history file can't be read; without it no path along that timeline is known.
         """
+        from seawall.model.timeline import TimelineHistory
+
         result: dict[int, TimelineHistory] = {}
         for timeline in sorted({folder.timeline for folder in self.folders() if folder.timeline > 1}):
             try:
@@ -192,6 +191,8 @@ class WalArchive:
         if len(numbers) <= _STAT_AT_MOST:
             segments = [SegmentName(first.timeline, number, first.segment_bytes) for number in numbers]
             return [name for name in segments if not self.has(epoch, str(name))]
+        from seawall.repository.lineage import Stretch, missing_ranges
+
         present = self._ranges_in(WalFolder(epoch, first.timeline), first.segment_bytes)
         stretch = Stretch((first.timeline,), first.number, last.number)
         return [
@@ -206,6 +207,8 @@ class WalArchive:
 
         What counts is decided by the terms: another branch's segment of the same name fills no gap.
         """
+        from seawall.repository.lineage import missing_ranges, plan_stretches
+
         stretches = plan_stretches(
             history, from_lsn=from_lsn, to_lsn=to_lsn, segment_bytes=self.segment_bytes
         )
@@ -233,6 +236,8 @@ class WalArchive:
     def _present(self, timeline: int, epoch: int | None) -> list[tuple[int, int]]:
         if epoch is not None:
             return self._ranges_in(WalFolder(epoch, timeline), self.segment_bytes)
+        from seawall.repository.lineage import union_ranges
+
         found: list[tuple[int, int]] = []
         for counted, end in self._limits(timeline):
             ranges = self._ranges_in(WalFolder(counted, timeline), self.segment_bytes)
@@ -276,6 +281,9 @@ class WalArchive:
             epochs = [folder.epoch for folder in self.folders() if folder.timeline == timeline]
         if len(epochs) < 2:
             return [(epoch, None) for epoch in epochs]
+        from seawall.repository.lineage import Lineage
+        from seawall.repository.terms import TermLog
+
         claims = TermLog(self.repository, self.cluster).claims()
         return Lineage(claims, self.segment_bytes).limits(timeline, epochs)
 

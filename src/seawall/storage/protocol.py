@@ -19,10 +19,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """What can be written without a copy; ``collections.abc.Buffer`` needs Python 3.12."""
@@ -37,8 +36,7 @@ def check_key(key: str) -> str:
     return key
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
+class ObjectInfo(NamedTuple):
     """What a listing tells: ``modified`` is the *store's* clock, aware, UTC."""
 
     key: str
@@ -46,8 +44,7 @@ class ObjectInfo:
     modified: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Abilities:
+class Abilities(NamedTuple):
     """What a probe found that the store can do (design rule 1). ``details`` says why not, per ability."""
 
     conditional_put: bool

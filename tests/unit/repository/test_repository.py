@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -91,9 +90,8 @@ def test_unencrypted_must_be_asked_for(store: TinyStore, key_file: KeyFile) -> N
 def test_a_store_that_can_not_keep_rule_1_is_refused(
     store: TinyStore, key_file: KeyFile, lacking: str
 ) -> None:
-    store.abilities = replace(
-        store.abilities, **{lacking: False}, details=("put of an existing key succeeded",)
-    )
+    details = ("put of an existing key succeeded",)
+    store.abilities = store.abilities._replace(**{lacking: False}, details=details)
     with pytest.raises(StoreUnsafe, match="put of an existing key succeeded"):
         Repository.create(store, [key_file], clock=CLOCK)
     assert not store.objects
