@@ -149,7 +149,7 @@ REPOSITORY = Section(
               "What this copy means to `wal push`: `required`, `any` (one of these is), `none` (later).",
               default_text="the first repository off the host is required, in another site if possible"),
         Field("throttle", RATE, "At most this much is sent to it.", attribute="throttle_bytes_per_s",
-              default_text="no limit"),
+              default_text="no limit", awaits="limits for single repositories"),
     ),
 )  # fmt: skip
 
