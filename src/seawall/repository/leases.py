@@ -105,7 +105,10 @@ class Lease:
         lease = cls(repository, cluster, backup_id, role=role, lifetime_s=lifetime_s)
         number = lease._first_free_number()
         if role is LeaseRole.WRITER and (number > 1 or not lease._create(1)):
-            raise ObjectExists(f"somebody else writes a backup with the id {backup_id}")
+            raise ObjectExists(
+                f"somebody else writes a backup with the id {backup_id}",
+                hint="start the backup again; it will have an id of its own",
+            )
         if role is LeaseRole.WRITER:
             lease.number = 1
         else:
@@ -266,7 +269,10 @@ def observe_store_time(store: ObjectStore) -> datetime:
     finally:
         store.delete(key)
     if info is None:
-        raise ObjectMissing(f"{key} vanished from {store.url} right after it was written")
+        raise ObjectMissing(
+            f"{key} vanished from {store.url} right after it was written",
+            hint="look for a lifecycle rule or another program that deletes from this store",
+        )
     return info.modified
 
 
