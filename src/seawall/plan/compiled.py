@@ -184,7 +184,7 @@ def read_compiled(path: str) -> CompiledPlan | None:
     identity = identify(path)
     if identity is None:
         return None
-    for folder in _folders():
+    for folder in cache_folders():
         record = _read_own_file(folder, _file_name(path))
         if record is not None and record.get("key") == _key(identity):
             try:
@@ -194,8 +194,11 @@ def read_compiled(path: str) -> CompiledPlan | None:
     return None
 
 
-def write_compiled(identity: Identity, record: dict[str, object]) -> bool:
-    """Cache ``record`` for the plan file of ``identity``; say whether it worked. No cache is no error."""
+def write_compiled(identity: Identity, record: dict[str, object], folders: list[str] | None = None) -> bool:
+    """Cache ``record`` for the plan file of ``identity`` in the first of ``folders`` that takes it.
+
+    Return whether one did: no cache is no error.
+    """
     import time
 
     settled_since = time.time_ns() - _SETTLED_NS
@@ -203,14 +206,14 @@ def write_compiled(identity: Identity, record: dict[str, object]) -> bool:
         return False
     data = json.dumps(record | {"key": _key(identity)}).encode()
     name = _file_name(str(identity["path"]))
-    return any(_create_then_rename(folder, name, data) for folder in _folders())
+    return any(_create_then_rename(folder, name, data) for folder in folders or cache_folders())
 
 
 def _key(identity: Identity) -> dict[str, int | str]:
     return identity | {"seawall": __version__, "format": _FORMAT, "user": os.geteuid()}
 
 
-def _folders() -> list[str]:
+def cache_folders() -> list[str]:
     """Return where caches may be: the user's cache, else the system's state folder if it is this user's."""
     home = os.environ.get("XDG_CACHE_HOME", "")
     if not home.startswith("/"):

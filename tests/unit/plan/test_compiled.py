@@ -145,7 +145,8 @@ def test_a_folder_that_others_can_write_is_neither_read_nor_written(plan_path: P
 
     assert read_compiled(str(plan_path)) is None
     before = file.read_bytes()
-    write_compiled(identity | {"mtime_ns": 1, "ctime_ns": 1}, {"service": "x", "state": "/x", "clusters": {}})
+    record: dict[str, object] = {"service": "x", "state": "/x", "clusters": {}}
+    assert not write_compiled(identity | {"mtime_ns": 1, "ctime_ns": 1}, record, [str(file.parent)])
     assert file.read_bytes() == before
 
 
