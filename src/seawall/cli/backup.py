@@ -74,13 +74,10 @@ def command(
 
 
 def _import_ahead() -> None:
-    """Load the slow libraries while the plan is read and the server is asked; they release the GIL in part."""
+    """Load the driver while the plan is read and keys are derived, which releases the GIL in part."""
+    from seawall.postgres.session import load_driver
 
-    def load() -> None:
-        import numpy  # noqa: F401
-        import psycopg  # noqa: F401
-
-    threading.Thread(target=load, daemon=True).start()
+    threading.Thread(target=load_driver, daemon=True).start()
 
 
 def _show(outcome: BackupOutcome, cluster: str, *, as_json: bool) -> None:

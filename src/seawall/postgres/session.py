@@ -48,6 +48,11 @@ _SETTINGS = (
 )
 
 
+def load_driver() -> None:
+    """Import the database driver now: a fifth of a second that another thread may spend ahead of time."""
+    import psycopg  # noqa: F401
+
+
 def display_dsn(dsn: str) -> str:
     """Return the connection string as a URL without its secrets, fit for screens and logs.
 
