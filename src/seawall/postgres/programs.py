@@ -119,7 +119,9 @@ def find_all_programs() -> list[ServerPrograms]:
 def candidate_folders() -> Iterator[Path]:
     """Yield, without repetition, the folders that may hold server programs and have ``postgres``."""
     seen: set[Path] = set()
-    for folder in (*_folders_of_path(), *_system_folders(), *_embedded_folders()):
+    for named in (*_folders_of_path(), *_system_folders(), *_embedded_folders()):
+        # A link in /usr/local/bin leads to one program; the others lie where it points to.
+        folder = (named / "postgres").resolve().parent if (named / "postgres").exists() else named
         if folder not in seen and (folder / "postgres").exists():
             seen.add(folder)
             yield folder
