@@ -140,6 +140,10 @@ class WalRange:
     start: Lsn
     end: Lsn | None = None
 
+    def __post_init__(self) -> None:
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"a range of WAL can't end at {self.end}, before its start {self.start}")
+
     def segments(self) -> list[SegmentName]:
         """Return the timeline's segments in the folder, in order."""
         names = (entry.name for entry in self.folder.iterdir() if len(entry.name) == 24)
@@ -165,6 +169,8 @@ def scan_wal(
         ProgramsMissing: this installation has no pg_waldump.
     """
     facts = WalFacts(first_lsn=wal.start, end_lsn=wal.start)
+    if wal.end == wal.start:
+        return facts
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             _command(programs, wal),
