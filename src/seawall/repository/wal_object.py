@@ -8,6 +8,7 @@ This is on the path of ``archive_command``, which starts a process for every 16 
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from seawall.repository.errors import ControlDamaged, FrameDamaged
 from seawall.repository.frames import (
     HEADER_BYTES,
     MAX_FRAME_BYTES,
+    MAX_STORED_BYTES,
     FrameContent,
     ObjectKind,
     ObjectOpener,
@@ -69,40 +71,33 @@ def seal_wal(
 ) -> SealedWal:
     """Return ``raw`` as the object to be put at ``key``."""
     view = memoryview(raw).cast("B")
-    compression = _Compression(view, policy)
-    compression.start()
+    sealer = ObjectSealer(context, ObjectKind.WAL, key)
+    pipeline = _Pipeline(view, sealer, policy)
+    pipeline.start()
     meta = WalMeta(
         name, len(view), blake3(view).hexdigest(), system_identifier, timeline_of(name), attributes or {}
     )
-    frames = compression.finish()
-    sealer = ObjectSealer(context, ObjectKind.WAL, key)
-    meta_payload = encode_record(_meta_fields(meta))
-    sizes = [len(meta_payload), *map(len, frames)]
-    target = memoryview(bytearray(HEADER_BYTES + sum(map(sealer.frame_length, sizes))))
-    target[:HEADER_BYTES] = sealer.header
-    sealer.seal_into(
-        target[HEADER_BYTES:],
-        meta_payload,
-        len(meta_payload),
-        content=FrameContent.META,
-        codec=Codec.STORED,
-        is_last=not frames,
-    )
-    for number, compressed in enumerate(frames, start=1):
-        raw_length = min(WAL_FRAME_BYTES, len(view) - (number - 1) * WAL_FRAME_BYTES)
-        sealer.seal_into(target[sealer.offset :], compressed, raw_length, is_last=number == len(frames))
-    return SealedWal(target, sealer.header, meta)
+    return SealedWal(pipeline.finish(encode_record(_meta_fields(meta))), sealer.header, meta)
 
 
-class _Compression:
-    """Compresses the pieces of one file in the caller's thread and others, which share out the pieces."""
+class _Pipeline:
+    """Compresses pieces of one file in the caller's thread and another, and seals them in order.
 
-    def __init__(self, view: memoryview, policy: CompressionPolicy | None) -> None:
+    Whoever has compressed the piece that is next seals it, and all behind it that are ready, while the other
+    goes on compressing. So few compressed pieces are alive at once: in a process that lives for one segment,
+    fresh memory costs as much as compression.
+    """
+
+    def __init__(self, view: memoryview, sealer: ObjectSealer, policy: CompressionPolicy | None) -> None:
         self._view = view
+        self._sealer = sealer
         self._policy = policy
         self._count = -(-len(view) // WAL_FRAME_BYTES)
-        self._frames: list[bytes] = [b""] * self._count
-        self._next = iter(range(self._count))  # next() on it is atomic under the GIL
+        self._target = memoryview(b"")
+        self._ready: dict[int, bytes] = {}
+        self._begun = 0
+        self._sealed = 0
+        self._is_sealing = True  # by the caller, until the meta frame is in
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
         self._threads = [
@@ -114,14 +109,24 @@ class _Compression:
         for thread in self._threads:
             thread.start()
 
-    def finish(self) -> list[bytes]:
-        """Help, wait for the others, and return all compressed pieces in order."""
+    def finish(self, meta: bytes) -> memoryview:
+        """Seal the meta frame, help, wait for the others, and return the whole object."""
+        sealer = self._sealer
+        most = (
+            HEADER_BYTES
+            + sealer.frame_length(len(meta))
+            + self._count * sealer.frame_length(MAX_STORED_BYTES)
+        )
+        self._target = _fresh_memory(most)
+        self._target[:HEADER_BYTES] = sealer.header
+        self._seal(meta, len(meta), content=FrameContent.META, codec=Codec.STORED, is_last=not self._count)
+        self._seal_ready()
         self._work()
         for thread in self._threads:
             thread.join()
         if self._failure is not None:
             raise self._failure
-        return self._frames
+        return self._target[: sealer.offset]
 
     def _guarded_work(self) -> None:
         try:
@@ -133,11 +138,51 @@ class _Compression:
         compressor = Compressor(self._policy)
         while True:
             with self._lock:
-                number = next(self._next, None)
-            if number is None:
+                number = self._begun
+                self._begun += 1
+            if number >= self._count:
                 return
             start = number * WAL_FRAME_BYTES
-            self._frames[number] = compressor.compress(self._view[start : start + WAL_FRAME_BYTES])
+            compressed = compressor.compress(self._view[start : start + WAL_FRAME_BYTES])
+            with self._lock:
+                self._ready[number] = compressed
+                is_mine = not self._is_sealing
+                self._is_sealing = True
+            if is_mine:
+                self._seal_ready()
+
+    def _seal_ready(self) -> None:
+        """Seal while the next piece is ready; only whoever set ``_is_sealing`` is here."""
+        while True:
+            with self._lock:
+                number = self._sealed
+                compressed = self._ready.pop(number, None)
+                if compressed is None:
+                    self._is_sealing = False
+                    return
+            raw_length = min(WAL_FRAME_BYTES, len(self._view) - number * WAL_FRAME_BYTES)
+            self._seal(compressed, raw_length, is_last=number + 1 == self._count)
+            self._sealed = number + 1
+
+    def _seal(
+        self,
+        payload: bytes,
+        raw_length: int,
+        *,
+        content: FrameContent = FrameContent.DATA,
+        codec: Codec = Codec.ZSTD,
+        is_last: bool,
+    ) -> None:
+        target = self._target[self._sealer.offset :]
+        self._sealer.seal_into(target, payload, raw_length, content=content, codec=codec, is_last=is_last)
+
+
+def _fresh_memory(size: int) -> memoryview:
+    """Return zeroed memory of which only what is written costs anything, in huge pages where there are."""
+    memory = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)
 
 
 def open_wal(context: CryptoContext, key: str, data: Buffer) -> tuple[WalMeta, bytes]:
