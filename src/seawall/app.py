@@ -153,6 +153,12 @@ class App:
 
         return PrimaryClaim(claimed_by or getpass.getuser(), self.plan.state, self.archive_command(cluster))
 
+    def login_user(self, cluster: str) -> str | None:
+        """Return the role of the plan's connection string, None where it leaves that open."""
+        from seawall.postgres.session import parse_dsn
+
+        return parse_dsn(self.plan.clusters[cluster].primary.dsn).get("user")
+
     def checks(self, cluster: str) -> tuple[Check, ...]:
         """Return the plan's SQL checks that apply after a restore of ``cluster``."""
         from seawall.plan.model import CheckWhen

@@ -128,6 +128,7 @@ def command(
         settings=dict(_pairs(settings, "--set")),
         checks=app.checks(cluster),
         deadline_s=duration_s(deadline, "--deadline"),
+        user=app.login_user(cluster),
     )
     names = app.repository_names(cluster, repository_name)
     with ProgressDisplay(f"restore of {cluster}", is_silent=as_json) as display:

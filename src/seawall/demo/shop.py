@@ -127,7 +127,9 @@ class Verdict:
     rto_s: float
 
 
-def judge(acknowledged: list[Acknowledged], recovered: set[int], *, failed_s: float, back_s: float) -> Verdict:
+def judge(
+    acknowledged: list[Acknowledged], recovered: set[int], *, failed_s: float, back_s: float
+) -> Verdict:
     """Compare the orders acknowledged before the failure with those in the recovered table.
 
     RPO is the time from the last recovered to the last acknowledged commit; RTO runs from the first failed

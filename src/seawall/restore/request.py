@@ -65,6 +65,8 @@ class RestoreRequest:
     checks: tuple[Check, ...] = ()
     deadline_s: float = 3600.0
     owner: tuple[int, int] | None = None
+    user: str | None = None
+    """The role to log in as for the checks (the plan's); None: the directory's owner."""
 
 
 @dataclass(frozen=True, slots=True)

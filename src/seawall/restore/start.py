@@ -115,35 +115,34 @@ def _recover(
     wanted = Milestone.ANSWERING if request.action is TargetAction.PAUSE else Milestone.PROMOTED
     server = wait_for_milestone(data, log, wanted, deadline_s=request.deadline_s, clock=clock)
     if request.action is TargetAction.PAUSE:
-        _wait_for_pause(server, request.deadline_s, clock)
+        _wait_for_pause(request, server, request.deadline_s, clock)
     return server
 
 
-def _wait_for_pause(server: RunningServer, deadline_s: float, clock: Clock) -> None:
+def _wait_for_pause(request: RestoreRequest, server: RunningServer, deadline_s: float, clock: Clock) -> None:
     """Wait until replay stands still at the target: consistent is not yet there."""
     deadline = clock.monotonic() + deadline_s
-    with _session(server, "postgres") as session:
+    with _session(request, server, "postgres") as session:
         while session.query_one("SELECT pg_get_wal_replay_pause_state()")[0] != "paused":
             if clock.monotonic() > deadline:
                 raise ServerNotReady("replay did not pause at its target", hint="look at the server's log")
             clock.sleep(0.05)
 
 
-def _session(server: RunningServer, database: str) -> ServerSession:
+def _session(request: RestoreRequest, server: RunningServer, database: str) -> ServerSession:
     from seawall.postgres.session import connect
 
-    return connect(_dsn(server, database), search_path=None, application_name="seawall restore")
+    return connect(_dsn(request, server, database), search_path=None, application_name="seawall restore")
 
 
-def _dsn(server: RunningServer, database: str) -> str:
+def _dsn(request: RestoreRequest, server: RunningServer, database: str) -> str:
     host = str(server.socket_directory) if server.socket_directory else "localhost"
     quoted = database.replace("\\", "\\\\").replace("'", "\\'")
-    return f"host='{host}' port={server.port} dbname='{quoted}' user={_superuser(server)}"
+    return f"host='{host}' port={server.port} dbname='{quoted}' user={request.user or _owner_name(server)}"
 
 
-def _superuser(server: RunningServer) -> str:
+def _owner_name(server: RunningServer) -> str:
     """Return whom to log in as: the owner's name, which a local ``peer`` or ``trust`` rule lets in."""
-    import os
     import pwd
 
     uid = server.data_directory.stat().st_uid
@@ -151,7 +150,7 @@ def _superuser(server: RunningServer) -> str:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = "postgres"
-    return os.environ.get("PGUSER") or ("postgres" if name == "root" else name)
+    return "postgres" if name == "root" else name
 
 
 def _ask(
@@ -159,26 +158,28 @@ def _ask(
 ) -> None:
     from seawall.postgres.databases import check_every_database
 
-    with _session(server, "postgres") as session:
+    with _session(request, server, "postgres") as session:
         (report.timeline,) = session.query_one("SELECT timeline_id FROM pg_control_checkpoint()")
         (is_recovering,) = session.query_one("SELECT pg_is_in_recovery()")
         if not is_recovering:
             # pg_control shows the new timeline only after its first checkpoint; the WAL file name at once.
             (name,) = session.query_one("SELECT pg_walfile_name(pg_current_wal_lsn())")
             report.timeline = int(name[:8], 16)
-    for verdict in check_every_database(_dsn(server, "postgres")):
+    for verdict in check_every_database(_dsn(request, server, "postgres")):
         if not verdict.is_meant_to_refuse:
             report.databases[verdict.name] = verdict.refusal or "ok"
-    report.checks += [_put(check, server, recovered_to) for check in request.checks]
+    report.checks += [_put(check, request, server, recovered_to) for check in request.checks]
 
 
-def _put(check: Check, server: RunningServer, recovered_to: datetime | None) -> CheckResult:
+def _put(
+    check: Check, request: RestoreRequest, server: RunningServer, recovered_to: datetime | None
+) -> CheckResult:
     sql = check.sql
     if ":recovered_to" in sql:
         at = recovered_to or datetime.now(UTC)
         sql = sql.replace(":recovered_to", f"timestamptz '{at:%Y-%m-%d %H:%M:%S.%f+00}'")
     try:
-        with _session(server, check.database) as session:
+        with _session(request, server, check.database) as session:
             rows = session.query_all(sql)
     except SeawallError as error:
         return CheckResult(check.name, False, error.message)
