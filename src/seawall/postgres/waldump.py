@@ -3,7 +3,8 @@
 When were the last commits, which tablespaces and databases are created or dropped on the way, which
 restore points lie there, which settings will recovery demand, and how far is the WAL whole? The rare
 records answer that. ``pg_waldump`` of the server's own major version reads the format; its lines are
-streamed, so memory stays small however much WAL there is. One timeline at a time.
+streamed, so memory stays small however much WAL there is. One timeline at a time. Which segments are
+there is looked up first: pg_waldump waits five seconds for each that isn't.
 """
 
 from __future__ import annotations
@@ -168,12 +169,13 @@ def scan_wal(
         ServerNotReady: the deadline passed.
         ProgramsMissing: this installation has no pg_waldump.
     """
-    facts = WalFacts(first_lsn=wal.start, end_lsn=wal.start)
-    if wal.end == wal.start:
+    present = wal.segments()
+    facts = _facts_of_presence(wal, present)
+    if facts.end_lsn == wal.start:
         return facts
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            _command(programs, wal),
+            _command(programs, wal, facts.end_lsn),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -190,7 +192,8 @@ def scan_wal(
             f"pg_waldump did not get through {wal.folder} within {deadline_s:g} s",
             hint="is the storage stuck? Read a shorter range, or allow more time",
         )
-    _conclude(facts, wal, status, complaint)
+    if status != 0:
+        _conclude_early(facts, wal, present[-1], complaint)
     return facts
 
 
@@ -212,15 +215,29 @@ def _deadline(process: subprocess.Popen[bytes], deadline_s: float) -> Iterator[t
         process.kill()
 
 
-def _command(programs: ServerPrograms, wal: WalRange) -> list[str]:
+def _facts_of_presence(wal: WalRange, present: list[SegmentName]) -> WalFacts:
+    """Return facts that know how far the segments at hand reach without a gap, and what follows."""
+    there = set(present)
+    segment = SegmentName.containing(wal.timeline, wal.start, wal.segment_bytes)
+    while segment in there and (wal.end is None or segment.start < wal.end):
+        segment = segment.next()
+    reach = max(segment.start, wal.start)
+    if wal.end is not None and wal.end <= reach:
+        return WalFacts(wal.start, wal.end)
+    last = present[-1] if present else None
+    if wal.end is None and last is not None and segment == last.next():
+        return WalFacts(wal.start, reach, WalEnd.END_OF_WAL)
+    return WalFacts(wal.start, reach, WalEnd.SEGMENT_MISSING, missing_segment=str(segment))
+
+
+def _command(programs: ServerPrograms, wal: WalRange, end: Lsn) -> list[str]:
     command = [
         str(programs.pg_waldump),
         f"--path={wal.folder}",
         f"--timeline={wal.timeline}",
         f"--start={wal.start}",
+        f"--end={end}",
     ]
-    if wal.end is not None:
-        command.append(f"--end={wal.end}")
     if programs.major >= FIRST_MAJOR_WITH_SEVERAL_FILTERS:  # earlier ones obey only the last filter
         command.extend(f"--rmgr={name}" for name in RESOURCE_MANAGERS)
     return command
@@ -333,34 +350,22 @@ def _record_bytes(wal: WalRange, lsn: Lsn, length: int) -> bytes:
     return found
 
 
-_MISSING = re.compile(r'could not (?:find|open) file "(?:.*/)?([0-9A-F]{24})": No such file')
-_INVALID = re.compile(r"error in WAL record at ([0-9A-F]+/[0-9A-F]+): (.*)", re.DOTALL)
-_NO_START = re.compile(r"could not find a valid record after ([0-9A-F]+/[0-9A-F]+)(.*)", re.DOTALL)
+_INVALID = re.compile(
+    r"(?:error in WAL record at|could not find a valid record after) ([0-9A-F]+/[0-9A-F]+)(.*)", re.DOTALL
+)
 _POSITION = re.compile(r"\bat ([0-9A-F]+/[0-9A-F]+)")
 _BAD_CHECKSUM = "incorrect resource manager data checksum"
 
 
-def _conclude(facts: WalFacts, wal: WalRange, status: int, complaint: str) -> None:
-    """Fill in how far the WAL reaches and why reading ended, from pg_waldump's last words."""
-    facts.detail = complaint
-    if status == 0 and wal.end is not None:
-        facts.end_lsn = wal.end
-        return
-    segments = wal.segments()
-    last = segments[-1] if segments else None
-    missing = _MISSING.search(complaint)
-    if missing is not None or last is None:
-        start = SegmentName.containing(wal.timeline, wal.start, wal.segment_bytes)
-        name = SegmentName.parse(missing[1], wal.segment_bytes) if missing else start
-        facts.end_lsn = Lsn(max(name.start, wal.start))
-        is_end = last is not None and name == last.next() and wal.end is None
-        facts.end = WalEnd.END_OF_WAL if is_end else WalEnd.SEGMENT_MISSING
-        facts.missing_segment = "" if is_end else str(name)
-        return
-    invalid = _INVALID.search(complaint) or _NO_START.search(complaint)
+def _conclude_early(facts: WalFacts, wal: WalRange, last: SegmentName, complaint: str) -> None:
+    """Fill in where and why the WAL became invalid before its end, from pg_waldump's last words.
+
+    In the last segment that is how WAL ends; before it, or with a checksum that fails, it is damage.
+    """
+    invalid = _INVALID.search(complaint)
     if invalid is None:
         raise WalSegmentInvalid(
-            f"pg_waldump failed on {wal.folder} with status {status}: {complaint}",
+            f"pg_waldump failed on {wal.folder}: {complaint or 'it says nothing'}",
             hint="run it by hand with the same range",
             folder=str(wal.folder),
         )
@@ -368,3 +373,5 @@ def _conclude(facts: WalFacts, wal: WalRange, status: int, complaint: str) -> No
     facts.end_lsn = Lsn.parse(position[1]) if position else Lsn(Lsn.parse(invalid[1]) + 8)
     is_last = facts.end_lsn >= last.start and _BAD_CHECKSUM not in complaint
     facts.end = WalEnd.END_OF_WAL if is_last else WalEnd.DAMAGED
+    facts.missing_segment = ""
+    facts.detail = complaint
