@@ -47,8 +47,8 @@ def verify(
     """Verify all, one cluster, or one backup (with the WAL that makes it consistent).
 
     With a ``fraction``, that share of the packs and WAL files is read, chosen by ``seed``; control objects
-    and manifests always are, and whether and how long each object is. ``progress`` is called from any of
-    ``threads`` threads, one at a time.
+    and manifests always are, and that no object is missing and no pack too short or long. ``progress`` is
+    called from any of ``threads`` threads, one at a time.
 
     Raises:
         BackupMissing: ``backup`` names none that is complete.
@@ -56,12 +56,16 @@ def verify(
     """
     report = VerifyReport(repository.id, fraction, seed)
     ledger = Ledger(report, Sample(fraction, seed), progress)
-    with ThreadPoolExecutor(threads, thread_name_prefix="verify") as executor:
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="verify")
+    try:
         run = _Run(repository, ledger, executor, threads)
         if backup is None:
             run.check_repository(cluster)
         else:
             run.check_backup(backup, cluster)
+    finally:
+        # A store that is out must not be waited for again by everything that was already queued.
+        executor.shutdown(wait=True, cancel_futures=True)
     report.findings.sort()
     report.stray.sort()
     return report

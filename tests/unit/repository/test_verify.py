@@ -22,6 +22,7 @@ from seawall.repository.verify import verify
 from seawall.repository.verify_backup import Coverage
 from seawall.repository.verify_report import Problem, VerifyProgress, VerifyReport
 from seawall.repository.wal_errors import RepositoryDamaged
+from seawall.storage.errors import StoreUnavailable
 from tests.unit.repository.sample_repository import (
     CLUSTER,
     FIRST_ID,
@@ -392,6 +393,21 @@ def test_threads_and_progress(filled: Repository, store: TinyStore) -> None:
         1,
     )
     assert found(report) == found(verify(filled, threads=1))
+
+
+@pytest.mark.parametrize("part", ["/manifest", "/pack/", "/wal/", "/term/", "seawall.json"])
+def test_a_store_that_is_out_is_no_verdict(filled: Repository, store: TinyStore, part: str) -> None:
+    class Out(TinyStore):
+        def get(self, key: str) -> bytes:
+            if part in key:
+                raise StoreUnavailable("out")
+            return super().get(key)
+
+    out = Out()
+    out.objects = store.objects
+    filled.store = out
+    with pytest.raises(StoreUnavailable):
+        verify(filled)
 
 
 def test_coverage_is_the_union_of_what_was_added() -> None:
