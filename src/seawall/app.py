@@ -233,17 +233,31 @@ def open_described_store(
 
 def resolve_keys(references: Sequence[SecretReference]) -> list[SlotSecret]:
     """Return what ``references`` lead to, as keys of a repository. Raises SecretUnusable."""
-    from seawall.repository.secrets import KeyFile, Passphrase
-
     secrets: list[SlotSecret] = []
     for reference in references:
-        label = key_label(reference)
-        secret = resolve(reference)
-        if reference.is_passphrase:
-            secrets.append(Passphrase(label, secret.reveal_text()))
-        else:
-            secrets.append(KeyFile(label, secret.reveal()))
+        secrets += _as_keys(reference)
     return secrets
+
+
+def _as_keys(reference: SecretReference) -> list[SlotSecret]:
+    """Return what one reference may be: a key file, words, a recovery code, or a readable escrow document."""
+    from seawall.repository.errors import NameInvalid
+    from seawall.repository.secrets import KeyFile, Passphrase, RecoveryCode
+
+    label = key_label(reference)
+    secret = resolve(reference)
+    content = secret.reveal()
+    if content.startswith(b"{") and b'"escrow"' in content:
+        from seawall.repository.key_ring import open_escrow
+
+        return [open_escrow(content)]
+    if not reference.is_passphrase:
+        return [KeyFile(label, content)]
+    words = secret.reveal_text()
+    try:
+        return [RecoveryCode.parse(words, label), Passphrase(label, words)]
+    except NameInvalid:
+        return [Passphrase(label, words)]
 
 
 def parse_key_reference(text: str) -> SecretReference:

@@ -14,6 +14,7 @@ from seawall.model.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from seawall.backup.physical import BackupOutcome
+    from seawall.repository.repository import Repository
 
 
 @click.command()
@@ -62,6 +63,8 @@ def command(
             lambda progress: display.update(progress.done_bytes, progress.total_bytes, progress.phase),
         )
     _show(outcome, cluster, as_json=as_json)
+    for name in outcome.records:
+        _collect_dead(repositories[name], cluster)
     if outcome.failures:
         from seawall.backup.errors import SomeRepositoriesFailed
 
@@ -71,6 +74,22 @@ def command(
             hint="it is complete in the others; repair the cause and back up again: seawall check",
         )
     return 0
+
+
+def _collect_dead(repository: Repository, cluster: str) -> None:
+    """Remove what killed backups left, once their leases have run out; a failure here is only told."""
+    from seawall.model.errors import SeawallError
+    from seawall.repository.collect import execute_collection, observe_traces, plan_collection
+
+    try:
+        plan = plan_collection(observe_traces(repository, [cluster]))
+        if plan.dead or plan.expired_leases:
+            result = execute_collection(repository, plan)
+            note(
+                f"removed what {len(result.collected)} unfinished backup(s) left: {format_bytes(result.deleted_bytes)}"
+            )
+    except SeawallError as error:
+        note(f"warning: the remains of unfinished backups could not be removed: {error.message}")
 
 
 def _import_ahead() -> None:
