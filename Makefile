@@ -33,13 +33,13 @@ test: ready
 	exit $$status
 
 unit: ready
-	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/contract tests/architecture $(PYTEST)
+	$(BIN)/python -m pytest -n $(WORKERS) $(wildcard tests/unit tests/contract tests/architecture) $(PYTEST)
 
 check: ready
 	$(BIN)/python -m tools.check
 
 bench: ready-bench
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 docs: ready
 	$(BIN)/python -m tools.generate_docs
