@@ -344,7 +344,11 @@ def _record_bytes(wal: WalRange, lsn: Lsn, length: int) -> bytes:
             file.seek(position - segment.start)
             piece = file.read(min(length - len(found), block_bytes - position % block_bytes))
         if not piece:
-            raise WalSegmentInvalid(f"WAL segment {segment} is cut short", name=str(segment))
+            raise WalSegmentInvalid(
+                f"WAL segment {segment} is cut short",
+                hint="fetch it from the repository again",
+                name=str(segment),
+            )
         found += piece
         position += len(piece)
     return found
