@@ -12,12 +12,14 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seawall import __version__
-from seawall.backup.errors import AllRepositoriesFailed, WrongServer
+from seawall.backup.errors import AllRepositoriesFailed, ArchivingOff, WrongServer
 from seawall.backup.fan_out import FanOut, Target
+from seawall.backup.needs import observe_needs
 from seawall.backup.page_guard import PageGuard
 from seawall.backup.pipeline import FileResult, ItemResult, Worker, run
 from seawall.backup.source_files import SourceTree
@@ -33,7 +35,7 @@ from seawall.postgres.control_file import (
     read_control_bytes,
     read_control_file,
 )
-from seawall.repository.backup_record import BackupRecord, CorruptFile, TablespaceRecord
+from seawall.repository.backup_record import BackupRecord, ClusterNeeds, CorruptFile, TablespaceRecord
 from seawall.repository.backups import BackupWriter
 from seawall.repository.codec import CompressionPolicy
 from seawall.repository.extents import pack_extents
@@ -142,6 +144,8 @@ class _FullBackup:
         self.control: ControlFile = read_control_file(source.data_directory)
         self.tree = SourceTree(source.data_directory, self.control, source.config_directories)
         self.corrupt: dict[str, tuple[int, ...]] = {}
+        self.version_num = self.control.major * 10000
+        self.needs, self.notes = ClusterNeeds(), ()
         self.done_bytes = self.file_count = self.raw_bytes = 0
 
     def take(self) -> BackupOutcome:
@@ -150,11 +154,15 @@ class _FullBackup:
         epochs = self._bind()
         backup_id = new_backup_id(self.clock.now())
         with BackupSession.open(self.source.dsn) as session:
+            self._refuse_unfit(session)
             self._tell("checkpoint")
             started = session.start(f"seawall {backup_id}", fast=self.policy.is_fast)
             fan_out = FanOut(self._begin(backup_id))
             try:
-                self._copy(fan_out, session, started)
+                with ThreadPoolExecutor(1, thread_name_prefix="needs") as aside:
+                    needs = aside.submit(observe_needs, self.source.dsn)
+                    self._copy(fan_out, session, started)
+                    self.needs, self.notes = needs.result()
                 stopped = session.stop()
                 records = self._finish(fan_out, backup_id, epochs, started, stopped)
             except BaseException:
@@ -162,6 +170,22 @@ class _FullBackup:
                 raise
         failures = {target.name: target.error for target in fan_out.targets if target.error is not None}
         return BackupOutcome(backup_id, records, failures, self.corrupt, self.clock.monotonic() - began)
+
+    def _refuse_unfit(self, session: BackupSession) -> None:
+        """Refuse a server that is not the directory's, or that archives nothing."""
+        self.version_num = session.version_num
+        identifier = session.system_identifier()
+        if identifier != self.control.system_identifier:
+            raise WrongServer(
+                f"the server that the plan connects to is system {identifier}, but {self.source.data_directory} "
+                f"is system {self.control.system_identifier}",
+                hint="correct `dsn:` or `data:` of the cluster in the plan",
+            )
+        if not session.archives_wal():
+            raise ArchivingOff(
+                f"archive_mode is off: the WAL that completes a backup of {self.source.name!r} would never arrive",
+                hint="seawall init --apply sets it up; or ALTER SYSTEM SET archive_mode = on, then restart the server",
+            )
 
     def _bind(self) -> dict[str, int]:
         """Return each repository's epoch; refuse a server that may not write there."""
@@ -311,7 +335,7 @@ class _FullBackup:
             timeline=started.timeline,
             start_wal=str(started.start_wal_segment),
             stop_wal=str(stopped.stop_wal_segment),
-            pg_version_num=control.major * 10000,
+            pg_version_num=self.version_num,
             catalog_version=control.catalog_version,
             page_bytes=control.block_bytes,
             segment_bytes=control.relation_segment_bytes,
@@ -333,6 +357,8 @@ class _FullBackup:
                 for path, blocks in self.corrupt.items()
             ),
             timeline_history=self._history(started.timeline),
+            needs=self.needs,
+            notes=(*self.notes, *(f"left out: {path}" for path in self.tree.left_out)),
             plan=self.source.plan_text,
             seawall_version=__version__,
         )

@@ -118,6 +118,23 @@ class BackupSession:
         )
         return self._started
 
+    def archives_wal(self) -> bool:
+        """Say whether the server archives at all: without it no backup is ever complete. (What
+        ``archive_command`` does with the WAL is another question; the repositories answer it.)"""
+        (mode,) = self._session.query_one("SELECT setting FROM pg_settings WHERE name = 'archive_mode'")
+        return bool(mode != "off")
+
+    def system_identifier(self) -> int:
+        """Return who the server is, to be compared with the data directory that is about to be read."""
+        (identifier,) = self._session.query_one("SELECT system_identifier FROM pg_control_system()")
+        # The column is a signed bigint; the identifier isn't.
+        return int(identifier) & 0xFFFFFFFFFFFFFFFF
+
+    @property
+    def version_num(self) -> int:
+        """The server's version, 150018 for 15.18."""
+        return self._session.version_num
+
     def upper_lsn(self) -> Lsn:
         """Return a position that no page written until now can be beyond: a page with a later LSN is
         damaged, not new. Read the page first, then ask.

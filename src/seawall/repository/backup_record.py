@@ -39,6 +39,14 @@ class CorruptFile(msgspec.Struct, frozen=True):
     block_count: int
 
 
+class ClusterNeeds(msgspec.Struct, frozen=True):
+    """What a machine must offer to run a copy. ``extensions`` maps ``name version`` to the databases with it."""
+
+    libraries: tuple[str, ...] = ()
+    extensions: dict[str, list[str]] = {}
+    locales: tuple[str, ...] = ()
+
+
 class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One complete backup. Fields may be added within a format version; readers ignore unknown ones."""
 
@@ -79,6 +87,7 @@ class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
     file_count: int = 0
     pack_count: int = 0
     corrupt: tuple[CorruptFile, ...] = ()
+    needs: ClusterNeeds = ClusterNeeds()
     plan: str = ""
     seawall_version: str = ""
     notes: tuple[str, ...] = ()
