@@ -43,7 +43,7 @@ from seawall.repository.frames import (
 from seawall.repository.keys import Argon2Cost, KeySlot, parse_slot, seal_slot, unseal_any
 from seawall.repository.layout import HEADER_KEY, KEYS_PREFIX
 from seawall.repository.secrets import MasterKey, SlotSecret
-from seawall.storage.errors import ObjectExists, ObjectMissing, StoreUnsafe
+from seawall.storage.errors import ObjectExists, ObjectMissing, StoreMissing, StoreUnsafe
 from seawall.storage.protocol import Buffer, ObjectStore
 
 _ENCRYPTED, _PLAIN = "aes-256-gcm", "none"
@@ -102,7 +102,7 @@ class Repository:
             )
         if secrets and not encrypted:
             raise EncryptionMismatch("keys were given for a repository that is not to be encrypted")
-        if store.stat(HEADER_KEY) is not None:
+        if _is_taken(store):
             raise RepositoryExists(f"{store.url} already holds a repository", hint="use it, or another URL")
         _refuse_unsafe(store)
         master = os.urandom(KEY_BYTES) if encrypted else None
@@ -230,6 +230,14 @@ def read_slots(store: ObjectStore, repository_id: bytes) -> tuple[list[KeySlot],
         if slot.repository_id == repository_id:
             slots.append(slot)
     return sorted(slots, key=lambda slot: (slot.created_at, slot.slot)), damaged
+
+
+def _is_taken(store: ObjectStore) -> bool:
+    """Say whether a repository is in ``store`` already; a folder that the probe will make is none yet."""
+    try:
+        return store.stat(HEADER_KEY) is not None
+    except StoreMissing:
+        return False
 
 
 def _refuse_unsafe(store: ObjectStore) -> None:
