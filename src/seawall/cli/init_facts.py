@@ -11,8 +11,10 @@ from pathlib import Path
 
 from seawall.cli.errors import OwnerForbids
 from seawall.cli.usage import UsageInvalid
+from seawall.plan.definition import Rejected
 from seawall.plan.fields import default_state_directory
 from seawall.plan.init_plan import CurrentSettings, InitFacts, RepositoryFacts, name_from
+from seawall.plan.kinds import STORE_URL
 from seawall.postgres.config_files import find_config_files, outside
 from seawall.postgres.errors import ServerPermissionMissing
 from seawall.postgres.server_facts import FileLocations, ServerFacts
@@ -139,6 +141,7 @@ def read_repositories(texts: tuple[str, ...], site: str, host: str) -> tuple[Rep
                 hint="--repository near=file:///var/lib/seawall --repository far@eu-central=s3://BUCKET",
             )
         name, named_site, url = match.groups()
+        _refuse_url(url)
         is_folder = url.startswith("file:")
         where = named_site or (site if is_folder else "elsewhere")
         name = name or _free_name("near" if where == site else "far", found)
@@ -147,6 +150,14 @@ def read_repositories(texts: tuple[str, ...], site: str, host: str) -> tuple[Rep
         machine = (host if where == site else f"{where}-host") if is_folder else None
         found[name] = RepositoryFacts(name=name, site=where, url=url, host=machine)
     return tuple(found.values())
+
+
+def _refuse_url(url: str) -> None:
+    """Raise UsageInvalid for what the written plan would be refused for: a scheme, or a secret in it."""
+    try:
+        STORE_URL.parse(url)
+    except Rejected as error:
+        raise UsageInvalid(f"--repository: {error.message}", hint=error.remedy) from error
 
 
 def _free_name(wanted: str, taken: dict[str, RepositoryFacts]) -> str:

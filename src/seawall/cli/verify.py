@@ -13,6 +13,7 @@ from seawall.cli.output import ProgressDisplay, print_json
 from seawall.model.units import format_bytes
 
 if TYPE_CHECKING:
+    from seawall.repository.repository import Repository
     from seawall.repository.verify_report import ProgressCallback, VerifyReport
 
 
@@ -49,9 +50,11 @@ def command(
     app = App.load(plan_path)
     reports: dict[str, VerifyReport] = {}
     for name in app.repository_names(only=repository_name):
+        repository = app.open_repository(name)
+        _refuse_unknown(repository, name, cluster_name)
         with ProgressDisplay(f"verify {name}", is_silent=as_json) as display:
             reports[name] = verify(
-                app.open_repository(name),
+                repository,
                 cluster=cluster_name,
                 backup=backup,
                 fraction=fraction,
@@ -66,6 +69,21 @@ def command(
     for report in reports.values():
         report.raise_if_damaged()
     return 0
+
+
+def _refuse_unknown(repository: Repository, name: str, cluster: str | None) -> None:
+    """Raise NameUnknown for a cluster that is not there: nothing read must not look like nothing found."""
+    from seawall.app import NameUnknown
+    from seawall.repository.catalog import cluster_names
+
+    known = cluster_names(repository)
+    if cluster is not None and cluster not in known:
+        raise NameUnknown(
+            f"repository {name!r} holds nothing of a cluster {cluster!r}",
+            hint="--cluster takes one of: " + ", ".join(known)
+            if known
+            else "seawall backup makes the first backup",
+        )
 
 
 def _shown_on(display: ProgressDisplay) -> ProgressCallback:

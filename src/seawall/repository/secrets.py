@@ -28,7 +28,7 @@ def check_label(label: str) -> str:
     """Return ``label``. Raises NameInvalid."""
     if not _LABEL.fullmatch(label):
         raise NameInvalid(
-            "a key's label has up to 64 letters, digits and . _ @ -, beginning with a letter or digit",
+            f"{label!r} can't be a key's label: up to 64 letters, digits and . _ @ -, beginning with a letter or digit",
             hint="labels are public: name the holder, never the secret",
         )
     return label
