@@ -12,6 +12,8 @@ class StoreUrlInvalid(InvalidInput, code="store-url-invalid", status=14):
 class ObjectMissing(NotFound, code="object-missing", status=30):
     """The store has no object at this key."""
 
+    default_hint = "seawall verify"
+
 
 class StoreMissing(NotFound, code="store-missing", status=31):
     """The store itself (folder, bucket) does not exist."""
@@ -19,6 +21,8 @@ class StoreMissing(NotFound, code="store-missing", status=31):
 
 class ObjectExists(Conflict, code="object-exists", status=40):
     """The key was created before, by somebody else or by an earlier try."""
+
+    default_hint = "nothing was changed; objects are never overwritten"
 
 
 class StoreUnavailable(Unavailable, code="store-unavailable", status=50):

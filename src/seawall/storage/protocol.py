@@ -4,15 +4,20 @@ An :class:`ObjectStore` is a flat, durable map from keys to immutable byte strin
 relies on exactly these promises, and one contract suite runs against every implementation:
 
 * **Create only.** ``put`` and a writer's ``commit`` create the key or raise :class:`ObjectExists`;
-  of many concurrent writers of one key exactly one succeeds. Nothing is ever overwritten.
-* **Durable on return.** When ``put`` or ``commit`` returns, the object survives power loss. Until
+  of many concurrent writers of one key exactly one succeeds. Nothing is ever overwritten. One limit: on
+  remote stores a *streamed* object larger than one part (8 MiB) is only checked for existence before its
+  upload completes, so two racers may both succeed there; only objects with unguessable names (packs,
+  manifests) may be streamed that large.
+* **Durable on return.** When ``put``, ``commit`` or ``delete`` returns, its effect survives power loss. Until
   then the key does not exist for anybody: no reader ever sees half an object.
 * **Read after write.** A key that was created is visible to every later ``get`` and ``scan``.
-* **Bounded.** Every call ends within the store's deadline, in a result or in :class:`Unavailable`.
+* **Bounded.** Every call ends within the store's deadline, in a result or in :class:`Unavailable`. After
+  ``Unavailable`` from ``put`` or ``commit`` the object exists whole or not at all, and which is unknown.
 
 Keys are relative paths of ``[A-Za-z0-9._-]`` components joined by ``/``, at most 512 characters,
-no component ``.`` or ``..`` or empty (:func:`check_key`). Buffers that are passed in may be reused by
-the caller as soon as the call returns.
+no component ``.``, ``..``, ``.tmp`` or empty (:func:`check_key`), and no key is the folder of another. Buffers
+that are passed in may be reused by the caller as soon as the call returns. A missing store (folder unmounted,
+bucket gone) raises :class:`StoreMissing`, so that it never looks like an empty one.
 """
 
 from __future__ import annotations
@@ -26,14 +31,28 @@ from typing import NamedTuple, Protocol, TypeAlias
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """What can be written without a copy; ``collections.abc.Buffer`` needs Python 3.12."""
 
-_KEY = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+_KEY = re.compile(r"(?!.*(?:^|/)\.(?:\.|tmp)?(?:/|$))[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
+
+
+def is_key(text: str) -> bool:
+    """Say whether ``text`` is a valid object key."""
+    return len(text) <= 512 and _KEY.fullmatch(text) is not None
 
 
 def check_key(key: str) -> str:
     """Return ``key``. Raises ValueError if it is not a valid object key."""
-    if len(key) > 512 or not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError(f"not a valid object key: {key!r}")
     return key
+
+
+def check_prefix(prefix: str) -> str:
+    """Return ``prefix``. Raises ValueError unless it is empty or a valid key followed by ``/``."""
+    if prefix:
+        if not prefix.endswith("/"):
+            raise ValueError(f"not a valid prefix, it must end in '/': {prefix!r}")
+        check_key(prefix[:-1])
+    return prefix
 
 
 class ObjectInfo(NamedTuple):
@@ -57,7 +76,7 @@ class Abilities(NamedTuple):
 class ObjectWriter(Protocol):
     """One object being written in pieces; nothing is visible until ``commit`` returns.
 
-    As a context manager it aborts unless committed.
+    As a context manager it aborts unless committed. After an error it can only be aborted.
     """
 
     def write(self, data: Buffer) -> None:
@@ -91,7 +110,7 @@ class ObjectStore(Protocol):
         ...
 
     def put(self, key: str, data: Buffer) -> None:
-        """Create ``key``. Raises ObjectExists, Unavailable, StoreRefused (permissions, no space)."""
+        """Create ``key``. Raises ObjectExists, Unavailable, StoreRefused, StoreFull, StoreMissing."""
         ...
 
     def open_writer(self, key: str) -> ObjectWriter:
@@ -99,7 +118,7 @@ class ObjectStore(Protocol):
         ...
 
     def get(self, key: str) -> bytes:
-        """Return the whole object. Raises ObjectMissing, Unavailable."""
+        """Return the whole object. Raises ObjectMissing, StoreMissing, Unavailable."""
         ...
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
@@ -112,7 +131,9 @@ class ObjectStore(Protocol):
 
     def scan(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield every object whose key starts with ``prefix`` (which ends in ``/`` or is empty),
-        in ascending order of key as bytes, without holding the listing in memory where the store allows."""
+        in ascending order of key as bytes, without holding the listing in memory where the store allows.
+
+        An object created or deleted meanwhile may be seen or not; every other one is seen once."""
         ...
 
     def children(self, prefix: str) -> list[str]:
@@ -124,7 +145,7 @@ class ObjectStore(Protocol):
         ...
 
     def probe(self) -> Abilities:
-        """Try out, with throw-away keys under ``probe/``, what the store can do."""
+        """Try out, with throw-away keys under ``probe/``, what the store can do; a missing folder is made."""
         ...
 
     def close(self) -> None: ...
