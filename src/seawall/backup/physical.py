@@ -145,7 +145,8 @@ class _FullBackup:
         self.tree = SourceTree(source.data_directory, self.control, source.config_directories)
         self.corrupt: dict[str, tuple[int, ...]] = {}
         self.version_num = self.control.major * 10000
-        self.needs, self.notes = ClusterNeeds(), ()
+        self.needs = ClusterNeeds()
+        self.notes: tuple[str, ...] = ()
         self.done_bytes = self.file_count = self.raw_bytes = 0
 
     def take(self) -> BackupOutcome:

@@ -43,7 +43,13 @@ class PushResult:
 
 
 def push_wal(
-    path: Path, *, cluster: str, data_directory: Path, state_directory: Path, targets: Sequence[PushTarget]
+    path: Path,
+    *,
+    cluster: str,
+    data_directory: Path,
+    state_directory: Path,
+    targets: Sequence[PushTarget],
+    compression_level: int = 1,
 ) -> PushResult:
     """Archive the file at ``path`` (relative to ``data_directory``, as ``%p`` is).
 
@@ -69,6 +75,7 @@ def push_wal(
     fingerprint = writer_fingerprint(state_directory, data_directory)
 
     def push_into(repository: Repository) -> str:
+        from seawall.repository.codec import CompressionPolicy
         from seawall.repository.wal_archive import WalArchive
 
         binding = bind(
@@ -78,7 +85,8 @@ def push_wal(
             fingerprint=fingerprint,
             data_directory=data_directory,
         )
-        archive = WalArchive(repository, cluster, system_identifier)
+        policy = CompressionPolicy(level=compression_level)
+        archive = WalArchive(repository, cluster, system_identifier, policy=policy)
         if binding.is_superseded:
             archive.push_diverged(binding.epoch, name, raw)
             return "diverged"

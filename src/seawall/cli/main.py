@@ -96,13 +96,21 @@ def _plain(value: object) -> object:
 
 def _unexpected(error: Exception) -> UnexpectedFailure:
     """Keep the traceback in a private file for a bug report; show its place and one sentence."""
+    import hashlib
     import tempfile
     import traceback
 
-    descriptor, path = tempfile.mkstemp(prefix="seawall-crash-", suffix=".txt")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as report:
-        report.write(f"seawall {__version__}, Python {sys.version}\n")
-        traceback.print_exception(error, file=report)
+    text = f"seawall {__version__}, Python {sys.version}\n" + "".join(traceback.format_exception(error))
+    # PostgreSQL tries a failing archive_command again for ever: one report for each cause, not for each try.
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    path = os.path.join(tempfile.gettempdir(), f"seawall-crash-{os.geteuid()}-{digest}.txt")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        pass  # reported before, or no place for it: the message below has the cause
+    else:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as report:
+            report.write(text)
     return UnexpectedFailure(
         f"something went wrong that Seawall did not foresee ({type(error).__name__}: {error})",
         hint=f"this is a bug in Seawall; the details are in {path}. Please report it with that file.",

@@ -67,6 +67,7 @@ def _push(arguments: list[str]) -> int:
         data_directory=Path(data_directory),
         state_directory=Path(plan.state),
         targets=[PushTarget(item.name, item.ack, _opener(item)) for item in cluster.repositories],
+        compression_level=cluster.compression,
     )
     for repository, error in result.failed.items():
         print(

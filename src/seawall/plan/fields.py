@@ -39,9 +39,14 @@ _TIMERS = "the agent's timers"
 
 
 def default_state_directory() -> Path:
-    """Return where this host's state lives unless the plan says otherwise: root's, or the user's own."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/seawall")
+    """Return where this host's state lives unless the plan says otherwise: the system's, or the user's own.
+
+    Whoever can use the system's folder does, so that root's backup and the server's user's ``wal push`` are
+    one writer.
+    """
+    system = "/var/lib/seawall"
+    if os.geteuid() == 0 or os.access(system, os.R_OK | os.X_OK):
+        return Path(system)
     home = os.environ.get("XDG_STATE_HOME", "")
     return Path(home if home.startswith("/") else os.path.expanduser("~/.local/state")) / "seawall"
 
@@ -334,7 +339,7 @@ PLAN = Section(
               default_text="UTC"),
         Field("state", PATH, "This host's own state: writer keys, caches. Never inside a data directory.",
               default_from=default_state_directory,
-              default_text="`/var/lib/seawall` for root, else `$XDG_STATE_HOME/seawall`"),
+              default_text="`/var/lib/seawall` for root and whoever may use it, else `$XDG_STATE_HOME/seawall`"),
         Field("objectives", OBJECTIVES, "What the service promises.", required=True,
               remedy="decide with the service's owner: objectives: {rto: 15m, rpo: 5m}"),
         Field("sites", MapOf("site", SITE, least=1), "The failure domains: what is lost together.",
