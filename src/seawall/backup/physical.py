@@ -22,6 +22,7 @@ from seawall.backup.fan_out import FanOut, Target
 from seawall.backup.needs import observe_needs
 from seawall.backup.page_guard import PageGuard
 from seawall.backup.pipeline import FileResult, ItemResult, Worker, run
+from seawall.backup.server_side import ServerSide
 from seawall.backup.source_files import SourceTree
 from seawall.backup.wal_wait import wait_for_wal
 from seawall.backup.writer_binding import bind
@@ -95,7 +96,7 @@ class BackupOutcome:
 class _InsertPosition:
     """The server's insert position, asked for again only when a page claims to be beyond it."""
 
-    def __init__(self, session: BackupSession, start_lsn: int) -> None:
+    def __init__(self, session: ServerSide, start_lsn: int) -> None:
         self._session = session
         self._lock = threading.Lock()
         self.known: int = start_lsn
@@ -112,6 +113,8 @@ def take_full_backup(
     policy: BackupPolicy,
     clock: Clock,
     on_progress: Callable[[Progress], None] | None = None,
+    *,
+    open_session: Callable[[str], ServerSide] = BackupSession.open,
 ) -> BackupOutcome:
     """Copy the cluster into every repository with one read, and commit where its WAL is complete.
 
@@ -122,7 +125,7 @@ def take_full_backup(
         AllRepositoriesFailed, BackupSessionLost: nothing was committed.
     Crash: no commit record exists, so no backup does; the leases run out and the packs are collected.
     """
-    return _FullBackup(source, repositories, policy, clock, on_progress).take()
+    return _FullBackup(source, repositories, policy, clock, on_progress, open_session).take()
 
 
 class _FullBackup:
@@ -135,7 +138,9 @@ class _FullBackup:
         policy: BackupPolicy,
         clock: Clock,
         on_progress: Callable[[Progress], None] | None,
+        open_session: Callable[[str], ServerSide],
     ) -> None:
+        self.open_session = open_session
         self.source = source
         self.repositories = repositories
         self.policy = policy
@@ -154,7 +159,7 @@ class _FullBackup:
         self.tree.refuse_unreadable()
         epochs = self._bind()
         backup_id = new_backup_id(self.clock.now())
-        with BackupSession.open(self.source.dsn) as session:
+        with self.open_session(self.source.dsn) as session:
             self._refuse_unfit(session)
             self._tell("checkpoint")
             started = session.start(f"seawall {backup_id}", fast=self.policy.is_fast)
@@ -172,7 +177,7 @@ class _FullBackup:
         failures = {target.name: target.error for target in fan_out.targets if target.error is not None}
         return BackupOutcome(backup_id, records, failures, self.corrupt, self.clock.monotonic() - began)
 
-    def _refuse_unfit(self, session: BackupSession) -> None:
+    def _refuse_unfit(self, session: ServerSide) -> None:
         """Refuse a server that is not the directory's, or that archives nothing."""
         self.version_num = session.version_num
         identifier = session.system_identifier()
@@ -223,7 +228,7 @@ class _FullBackup:
             for name, repository in self.repositories.items()
         ]
 
-    def _copy(self, fan_out: FanOut, session: BackupSession, started: StartedBackup) -> None:
+    def _copy(self, fan_out: FanOut, session: ServerSide, started: StartedBackup) -> None:
         position = _InsertPosition(session, started.start_lsn)
         workers = [self._worker(fan_out, position, started) for _ in range(self.policy.jobs)]
         try:
