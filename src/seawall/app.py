@@ -99,10 +99,27 @@ class App:
         from seawall.repository.repository import Repository
 
         settings = self.plan.repositories[name]
+        self._prepare_folder(name)
         secrets = [*self.key_secrets(name), *extra] if settings.is_encrypted else []
         return Repository.create(
             self.open_store(name), secrets, clock=self.clock, encrypted=settings.is_encrypted
         )
+
+    def _prepare_folder(self, name: str) -> None:
+        """Make a new ``file://`` repository's folder the server's user's, where root makes it.
+
+        ``archive_command`` runs as that user and has to write there; what root adds later follows the folder.
+        """
+        url = self.plan.repositories[name].url
+        folder = Path(url.removeprefix("file://"))
+        if os.geteuid() != 0 or not url.startswith("file:///") or folder.exists():
+            return
+        for cluster, settings in self.plan.clusters.items():
+            data = settings.primary.data
+            if name in self.plan.repositories_of(cluster) and data.exists() and data.stat().st_uid != 0:
+                folder.mkdir(mode=0o700, parents=True)
+                os.chown(folder, data.stat().st_uid, data.stat().st_gid)
+                return
 
     def opened_repositories(self, names: Sequence[str]) -> list[OpenedRepository]:
         """Open repositories to restore from; one that can't be opened is left out if another can.

@@ -197,6 +197,7 @@ def _check_contents(
 
     if facts is None:
         return
+    yield from _check_writer(app, cluster, name, repository)
     listing = Catalog(repository, cluster).listing(facts.system_identifier)
     for item in listing.unreadable:
         yield failed(name, f"the commit record of backup {item.backup_id} is damaged", "seawall verify")
@@ -209,6 +210,23 @@ def _check_contents(
     finished = last_finished_segment(facts.timeline, facts.position, facts.wal_segment_bytes)
     archived = _wait_for_archived(app, cluster, repository, facts, finished)
     yield judge_archived(name, finished, archived, is_required=is_required)
+
+
+def _check_writer(app: App, cluster: str, name: str, repository: Repository) -> Iterator[Finding]:
+    """Say whether this host's data directory is the one that may write: not a clone, not a primary of yesterday."""
+    from seawall.repository.terms import TermLog
+    from seawall.repository.writers import known_fingerprint
+
+    head = TermLog(repository, cluster).head()
+    mine = known_fingerprint(app.plan.state, app.cluster(cluster).primary.data)
+    if head is None or mine is None or head.writer == mine:
+        return
+    yield failed(
+        name,
+        f"epoch {head.epoch} of {cluster} belongs to {head.host}:{head.data_directory} "
+        f"(claimed by {head.claimed_by}, {head.at:%Y-%m-%d %H:%M:%S} UTC), not to this server",
+        "this server must not serve: stop it; if it is the right one after all, restore it --as primary",
+    )
 
 
 def _wait_for_archived(
