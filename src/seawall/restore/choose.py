@@ -1,17 +1,16 @@
 """Choose the backup and the path of WAL for a moment: a pure decision over what the catalog tells.
 
 Nothing here reads a store. The caller gives the complete backups of one system identifier, the timeline
-histories in the archive and the moment; the answer is a backup and a history to follow, or the error that
-says why there is none. Solving this before bytes are copied is what keeps "requested timeline is not a
+histories in the archive and the moment; the answer is a history to follow and the backups that lie on it, or
+the error that says why there is none. Solving this before bytes are copied is what keeps "requested timeline is not a
 child of this server's history" from appearing an hour into a recovery.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from seawall.model.timeline import TimelineHistory
 from seawall.restore.errors import NoBackup, TargetBeforeBackup, TimelineUnknown
@@ -36,14 +35,6 @@ class Candidate(Protocol):
 BackupT = TypeVar("BackupT", bound=Candidate)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice(Generic[BackupT]):
-    """Restore ``backup``, then replay along ``history``."""
-
-    backup: BackupT
-    history: TimelineHistory
-
-
 def choose_history(histories: Mapping[int, TimelineHistory], timeline: int | None) -> TimelineHistory:
     """Return the history to follow: of ``timeline``, or of the newest one that the archive knows.
 
@@ -60,8 +51,8 @@ def choose_history(histories: Mapping[int, TimelineHistory], timeline: int | Non
     return known[wanted]
 
 
-def choose_backup(backups: Sequence[BackupT], history: TimelineHistory, moment: Moment) -> Choice[BackupT]:
-    """Return the newest backup from which ``moment`` can be reached along ``history``.
+def rank_backups(backups: Sequence[BackupT], history: TimelineHistory, moment: Moment) -> list[BackupT]:
+    """Return the backups from which ``moment`` may be reached along ``history``, newest first; never none.
 
     Raises:
         NoBackup: there is none at all, or none on this history.
@@ -83,7 +74,7 @@ def choose_backup(backups: Sequence[BackupT], history: TimelineHistory, moment: 
             f"ended at {first.stopped_at:%Y-%m-%d %H:%M:%S} UTC (LSN {first.stop_lsn})",
             hint="choose a later moment, or --immediate for the end of a backup named by --backup",
         )
-    return Choice(max(usable, key=lambda item: item.stop_lsn), history)
+    return sorted(usable, key=lambda item: item.stop_lsn, reverse=True)
 
 
 def _ends_before(backup: Candidate, moment: Moment) -> bool:

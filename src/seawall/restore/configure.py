@@ -19,6 +19,7 @@ from seawall.restore.moment import Moment, TargetAction, recovery_settings
 from seawall.restore.settings_file import (
     COPY_MARK,
     RECOVERY_MARK,
+    block_pattern,
     with_block,
     without_block,
     without_stale_settings,
@@ -122,7 +123,9 @@ def _recovering(setup: RecoverySetup, major: int) -> dict[str, str]:
         "restore_command": setup.restore_command,
         "recovery_target_timeline": str(setup.timeline),
         "recovery_target_action": setup.action.value,
-        "recovery_end_command": "",
+        # A server that is started, paused or promoted by hand cleans up by itself, too: PostgreSQL runs this
+        # after recovery.signal is gone (xlog.c, CleanupAfterArchiveRecovery).
+        "recovery_end_command": f"sed -i '{block_pattern(RECOVERY_MARK)}d' {AUTO_CONF}",
         "archive_cleanup_command": "",
         "recovery_min_apply_delay": "0",
         "primary_conninfo": "",

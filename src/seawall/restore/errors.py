@@ -41,10 +41,6 @@ class WalMissing(IntegrityError, code="wal-missing", status=68):
     """A WAL segment below the proven end of the archive is missing."""
 
 
-class WalUnreadable(IntegrityError, code="wal-unreadable", status=67):
-    """The archived WAL on the way to the moment is garbled, although each object is whole."""
-
-
 class RecoveryFailed(IntegrityError, code="recovery-failed", status=69):
     """PostgreSQL gave up replaying; its own log says why."""
 

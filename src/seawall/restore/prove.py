@@ -87,16 +87,17 @@ def check_reach(path: ProvenPath, moment: Moment, url: str) -> None:
     """
     if isinstance(moment, AtLsn) and moment.lsn > path.end:
         if path.hole is not None:
-            raise _hole_error(path, moment, url)
+            raise hole_error(path, moment, url)
         raise TargetUnreachable(
             f"{url} holds WAL up to {path.end}, and {moment.lsn} lies behind it",
             hint=f"--to-lsn {path.end} or --latest; a segment may still be on its way to the archive",
         )
     if isinstance(moment, Latest) and path.hole is not None:
-        raise _hole_error(path, moment, url)
+        raise hole_error(path, moment, url)
 
 
-def _hole_error(path: ProvenPath, moment: Moment, url: str) -> WalMissing:
+def hole_error(path: ProvenPath, moment: Moment, url: str) -> WalMissing:
+    """Return the error that says that a hole lies on the way to ``moment``."""
     return WalMissing(
         f"WAL segment {path.hole} is missing in {url}, although later ones are there: {moment} can't be reached",
         hint=f"restore up to the hole with --to-lsn {path.end}, or from another repository (--repository)",

@@ -12,100 +12,39 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from seawall.model.clock import Clock
-from seawall.model.errors import SeawallError
-from seawall.model.timeline import TimelineHistory
+from seawall.model.errors import InvalidInput, Refused, SeawallError
+from seawall.model.lsn import Lsn
 from seawall.postgres.control_file import CONTROL_FILE_PATH, parse_control_file, with_unusable_checkpoint
 from seawall.postgres.programs import ServerPrograms, find_programs
 from seawall.repository.backup_reader import BackupReader
-from seawall.repository.backup_record import BackupRecord
-from seawall.repository.catalog import Catalog
 from seawall.repository.wal_archive import WalArchive
 from seawall.restore.adopt import claim_primary
-from seawall.restore.choose import choose_backup, choose_history
 from seawall.restore.configure import RecoverySetup, prepare_recovery
 from seawall.restore.copy import Layout, copy_files
 from seawall.restore.durable import sync_folder, write_durably
-from seawall.restore.errors import NoBackup, TablespaceUnsafe, TargetInFuture, TargetUnreachable
-from seawall.restore.moment import AtName, AtTime, AtXid, Latest, Moment
+from seawall.restore.errors import NoBackup, TargetNotReady, WalMissing
+from seawall.restore.moment import AtName, AtXid, Moment
 from seawall.restore.ownership import Ownership
-from seawall.restore.prove import ProvenPath, check_reach, prove_path
+from seawall.restore.planning import RestorePlan, plan_restore, plans_from
+from seawall.restore.readiness import check_readiness
 from seawall.restore.request import OnPhase, OpenedRepository, RestoreReport, RestoreRequest
-from seawall.restore.spec import SPEC_NAME, RestoreSpec, work_directory
+from seawall.restore.spec import SPEC_NAME, SPOOL_NAME, RestoreSpec, work_directory
+from seawall.restore.spool import Spool
 from seawall.restore.target import (
     check_directory,
     check_space,
     claim_directory,
+    clear_work,
     exclusive,
     finish_directory,
+    give_up,
     lay_out,
 )
-from seawall.restore.wal_fill import WalSurvey, fill_and_survey, open_spool
-
-
-@dataclass(frozen=True, slots=True)
-class RestorePlan:
-    """What will be done, proven possible."""
-
-    source: OpenedRepository
-    record: BackupRecord
-    path: ProvenPath
-    histories: dict[int, TimelineHistory]
-
-
-def plan_restore(
-    request: RestoreRequest, repositories: Sequence[OpenedRepository], clock: Clock
-) -> RestorePlan:
-    """Choose repository, backup and path for the moment; the first repository that can serve it is taken.
-
-    Raises what the first one raised if none can; nothing was changed.
-    """
-    if isinstance(request.moment, AtTime) and request.moment.time > clock.now():
-        raise TargetInFuture(
-            f"{request.moment} lies in the future (it is now {clock.now():%Y-%m-%d %H:%M:%S} UTC)",
-            hint="--latest restores everything that the archive holds",
-        )
-    first_error: SeawallError | None = None
-    for opened in repositories:
-        try:
-            return _plan_from(request, opened)
-        except SeawallError as error:
-            first_error = first_error or error
-    if first_error is None:
-        raise NoBackup("no repository was named", hint="--repository")
-    raise first_error
-
-
-def _plan_from(request: RestoreRequest, opened: OpenedRepository) -> RestorePlan:
-    catalog = Catalog(opened.repository, request.cluster)
-    systems = catalog.system_identifiers()
-    if not systems:
-        raise NoBackup(
-            f"{opened.repository.store.url} has nothing of cluster {request.cluster!r}",
-            hint="check --cluster and the repository's URL: seawall repository list",
-        )
-    record = catalog.get(request.backup_id) if request.backup_id else None
-    system = record.system_identifier if record else _newest_system(catalog, systems)
-    backups = [record] if record else list(catalog.listing(system).backups)
-    size = backups[0].wal_segment_bytes if backups else None
-    archive = WalArchive(opened.repository, request.cluster, system, segment_bytes=size)
-    histories = archive.histories()
-    history = choose_history(histories, request.timeline)
-    chosen = choose_backup(backups, history, request.moment).backup
-    path = prove_path(archive, chosen, history)
-    check_reach(path, request.moment, archive.url)
-    return RestorePlan(opened, chosen, path, histories)
-
-
-def _newest_system(catalog: Catalog, systems: Sequence[int]) -> int:
-    """Return the generation that was backed up last: after pg_upgrade there are two."""
-    newest = {system: catalog.listing(system).backups for system in systems}
-    return max(
-        systems, key=lambda system: newest[system][-1].stopped_at.timestamp() if newest[system] else 0.0
-    )
+from seawall.restore.wal_fill import WalSurvey, fill_and_survey, has_record_from, open_spool
+from seawall.restore.wal_search import search, settle, tablespace_folders
 
 
 def restore(
@@ -147,29 +86,26 @@ class _Restore:
         began = self.clock.monotonic()
         self.on_phase("prove", 0, None)
         plan = plan_restore(request, self.repositories, self.clock)
-        record = plan.record
-        programs = find_programs(record.pg_version_num // 10000, request.pg_bin)
+        programs = find_programs(plan.record.pg_version_num // 10000, request.pg_bin)
+        check_readiness(plan.record.needs, programs)
         check_directory(request.data_directory, moves_aside=request.moves_aside)
-        layout = lay_out(record, request.data_directory, request.tablespaces, request.tablespaces_in)
-        check_space(layout, record.raw_bytes, self._wal_bytes(plan))
-        report = RestoreReport(
-            cluster=request.cluster,
-            repository=plan.source.name,
-            backup_id=record.id,
-            data_directory=str(request.data_directory),
-            moment=str(request.moment),
-            is_primary=request.claim is not None,
-            raw_bytes=record.raw_bytes,
-            archive_end_lsn=plan.path.end,
-        )
-        report.seconds["prove"] = self.clock.monotonic() - began
         with exclusive(self.work):
-            moved = claim_directory(
-                request.data_directory, moves_aside=request.moves_aside, now=self.clock.now()
-            )
+            clear_work(self.work)
+            if isinstance(request.moment, AtName | AtXid):
+                plan = self._search(plan, programs)
+            record = plan.record
+            layout = lay_out(record, request.data_directory, request.tablespaces, request.tablespaces_in)
+            check_space(layout, record.raw_bytes, self._wal_bytes(plan))
+            report = self._report(plan)
+            report.seconds["prove"] = self.clock.monotonic() - began
+            moved = claim_directory(layout, moves_aside=request.moves_aside, now=self.clock.now())
             if moved is not None:
                 report.notes.append(f"what was in {request.data_directory} is now in {moved}")
-            moment = self._fill(plan, layout, programs, report)
+            try:
+                moment = self._fill(plan, layout, programs, report)
+            except (Refused, InvalidInput, WalMissing):
+                give_up(layout, moved)  # found in the WAL; whoever asks again shall find all as it was
+                raise
             self._configure(plan, layout, programs, moment, report)
             finish_directory(request.data_directory)
             if request.starts:
@@ -177,6 +113,37 @@ class _Restore:
 
                 start_and_watch(request, record, layout, programs, moment, report, self.clock, self.on_phase)
         return report
+
+    def _report(self, plan: RestorePlan) -> RestoreReport:
+        request = self.request
+        report = RestoreReport(
+            cluster=request.cluster,
+            repository=plan.source.name,
+            backup_id=plan.record.id,
+            data_directory=str(request.data_directory),
+            moment=str(request.moment),
+            is_primary=request.claim is not None,
+            raw_bytes=plan.record.raw_bytes,
+            archive_end_lsn=plan.path.end,
+        )
+        if request.claim is not None:
+            report.notes.append(
+                "this is the primary on a timeline of its own: name it in the plan (primary: data, dsn), "
+                "and take a full backup now: seawall backup"
+            )
+        if plan.record.corrupt:
+            names = ", ".join(item.path for item in plan.record.corrupt[:5])
+            report.notes.append(f"the source had damaged pages when it was backed up, in: {names}")
+        return report
+
+    def _search(self, plan: RestorePlan, programs: ServerPrograms) -> RestorePlan:
+        """Find the backup after which a transaction or a named point lies."""
+        self.on_phase("search", 0, None)
+        return search(
+            self.request.moment,
+            plans_from(self.request, plan.source),
+            lambda candidate, until: self._survey(candidate, programs, until),
+        )
 
     def _wal_bytes(self, plan: RestorePlan) -> int:
         segments = sum(folder.last - folder.first + 1 for folder in plan.path.folders)
@@ -187,9 +154,9 @@ class _Restore:
     ) -> Moment:
         """Copy the files while the WAL is fetched and read; return the moment as recovery is to be told it."""
         began = self.clock.monotonic()
-        spec = self._write_spec(plan)
+        self._write_spec(plan)
         with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
-            surveying = pool.submit(self._survey, plan, programs, spec)
+            surveying = pool.submit(self._survey, plan, programs)
             try:
                 self._copy(plan, layout)
                 report.seconds["copy"] = self.clock.monotonic() - began
@@ -199,8 +166,11 @@ class _Restore:
                 self._cancelled.set()
                 raise
         report.seconds["survey"] = self.clock.monotonic() - began
-        self._refuse_tablespaces(survey, plan)
-        return self._settle(survey, plan, report)
+        self._make_tablespace_folders(survey)
+        spool = Spool(self.work / SPOOL_NAME)
+        return settle(
+            survey, plan, lambda lsn: has_record_from(programs, plan.path, spool, lsn), report.notes
+        )
 
     def _await(self, surveying: Future[WalSurvey]) -> WalSurvey:
         return surveying.result()
@@ -218,13 +188,14 @@ class _Restore:
         ownership = Ownership.for_this_process(self.request.owner)
         copy_files(reader, layout, jobs=self.request.jobs, ownership=ownership, on_bytes=count)
 
-    def _survey(self, plan: RestorePlan, programs: ServerPrograms, spec: RestoreSpec) -> WalSurvey:
+    def _survey(self, plan: RestorePlan, programs: ServerPrograms, until: Lsn | None = None) -> WalSurvey:
+        record = plan.record
         archives = [
             WalArchive(
                 opened.repository,
-                spec.cluster,
-                spec.system_identifier,
-                segment_bytes=spec.wal_segment_bytes,
+                record.cluster,
+                record.system_identifier,
+                segment_bytes=record.wal_segment_bytes,
             )
             for opened in self._sources(plan)
         ]
@@ -234,7 +205,8 @@ class _Restore:
             _first_that_gives(archives),
             programs,
             self.request.moment,
-            stop_lsn=plan.record.stop_lsn,
+            stop_lsn=record.stop_lsn,
+            until=until,
             is_cancelled=self._cancelled.is_set,
         )
 
@@ -242,7 +214,7 @@ class _Restore:
         """Return the repositories to read WAL from: the chosen one first."""
         return [plan.source, *[item for item in self.repositories if item.name != plan.source.name]]
 
-    def _write_spec(self, plan: RestorePlan) -> RestoreSpec:
+    def _write_spec(self, plan: RestorePlan) -> None:
         record = plan.record
         archive = WalArchive(
             plan.source.repository,
@@ -264,7 +236,6 @@ class _Restore:
         path = self.work / SPEC_NAME
         write_durably(path, spec.encode())
         self._give_to_owner(path)
-        return spec
 
     def _give_to_owner(self, *paths: Path) -> None:
         """Let ``restore_command``, which runs as the server's owner, read what root wrote."""
@@ -272,43 +243,18 @@ class _Restore:
             for path in (self.work, *paths):
                 shutil.chown(path, *self.request.owner)
 
-    def _refuse_tablespaces(self, survey: WalSurvey, plan: RestorePlan) -> None:
-        """Refuse to replay a CREATE TABLESPACE into a folder that exists here: it may be a live server's."""
-        for lsn, oid, location in survey.tablespaces:
-            place = Path(location)
-            if place.exists() and any(place.iterdir()):
-                raise TablespaceUnsafe(
-                    f"the WAL at {lsn} creates tablespace {oid} at {location}, where there is something: replaying "
-                    "it would link this copy to that folder, and a later DROP in the copy would empty it",
-                    hint=f"restore to a moment before {lsn} (--to-lsn), from a newer backup, or on another machine",
-                )
-
-    def _settle(self, survey: WalSurvey, plan: RestorePlan, report: RestoreReport) -> Moment:
-        """Turn the asked moment into one that recovery can reach, or say why there is none."""
-        moment = self.request.moment
-        if isinstance(moment, AtTime) and not survey.reached:
-            return self._end_of_archive_instead(moment, survey, report)
-        if isinstance(moment, AtName | AtXid) and not survey.reached:
-            raise TargetUnreachable(
-                f"{moment} is not in the WAL from backup {plan.record.id} to the end of the archive ({plan.path.end})",
-                hint="check the name or number; or choose another moment: --to, --to-lsn, --latest",
-            )
-        return moment
-
-    def _end_of_archive_instead(self, moment: AtTime, survey: WalSurvey, report: RestoreReport) -> Moment:
-        """Serve a time after the last archived commit by everything that the archive holds.
-
-        PostgreSQL would give up with "recovery ended before configured recovery target was reached", although
-        nothing that committed by then is missing from what it replayed.
-        """
-        last = (
-            f"{survey.last_commit_at:%Y-%m-%d %H:%M:%S} UTC" if survey.last_commit_at else "before the backup"
-        )
-        report.notes.append(
-            f"no transaction after {moment} is in the archive (the last one: {last}); everything up to the "
-            f"archive's end, {survey.end_lsn}, was recovered instead"
-        )
-        return Latest()
+    def _make_tablespace_folders(self, survey: WalSurvey) -> None:
+        """Make the folders of tablespaces that the WAL creates: replaying does not, and gives up without."""
+        for place in tablespace_folders(survey):
+            try:
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise TargetNotReady(
+                    f"the WAL creates a tablespace at {place}, which can't be made here: {error.strerror}",
+                    hint=f"as root: install -d -m 700 -o OWNER {place}; then run the restore again",
+                ) from error
+            if self.request.owner is not None:
+                shutil.chown(place, *self.request.owner)
 
     def _configure(
         self,
@@ -368,7 +314,7 @@ def _first_that_gives(archives: Sequence[WalArchive]) -> Callable[[int, str], by
             except SeawallError as error:
                 first_error = first_error or error
         if first_error is None:
-            raise NoBackup("there is no repository to read WAL from")
+            raise NoBackup("there is no repository to read WAL from", hint="seawall repository list")
         raise first_error
 
     return fetch

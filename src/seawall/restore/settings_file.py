@@ -49,6 +49,11 @@ def with_block(text: str, mark: str, settings: Mapping[str, str], why: str) -> s
     return without_block(text, mark).rstrip("\n") + "\n" + "\n".join(block) + "\n"
 
 
+def block_pattern(mark: str) -> str:
+    """Return the address range by which ``sed`` finds the marked block."""
+    return f"/^# >>> {mark}:/,/^# <<< {mark}$/"
+
+
 def without_block(text: str, mark: str) -> str:
     """Return ``text`` without the marked block; unchanged if there is none."""
     pattern = re.compile(

@@ -109,7 +109,9 @@ def _recover(
             return None
         wait_until_stopped(data, deadline_s=request.deadline_s, clock=clock)
         if "shutdown at recovery target" not in _text(log):
-            raise ServerStartFailed("it ended before its target", log=_text(log)[-2000:])
+            raise ServerStartFailed(
+                "it ended before its target", hint=f"the whole log is in {log}", log=_text(log)[-2000:]
+            )
         return None
     start_server(data, programs, launch, until=launched, deadline_s=request.deadline_s, clock=clock)
     wanted = Milestone.ANSWERING if request.action is TargetAction.PAUSE else Milestone.PROMOTED

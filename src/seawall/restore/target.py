@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from seawall.postgres.lifecycle import find_running_server
 from seawall.postgres.relation_files import path_inside
 from seawall.repository.backup_record import BackupRecord, TablespaceRecord
 from seawall.restore.copy import Layout
+from seawall.restore.durable import write_durably
 from seawall.restore.errors import (
     DirectoryNotEmpty,
     RestoreUnderWay,
@@ -21,7 +23,7 @@ from seawall.restore.errors import (
     TablespaceUnsafe,
     TargetInvalid,
 )
-from seawall.restore.spec import work_directory
+from seawall.restore.spec import LOG_NAME, SPEC_NAME, SPOOL_NAME, work_directory
 
 _MARK = "unfinished"
 _HEADROOM = 1.05
@@ -29,22 +31,55 @@ _HEADROOM = 1.05
 
 @contextmanager
 def exclusive(work: Path) -> Iterator[None]:
-    """Hold the restore's lock; it ends with the process. Raises RestoreUnderWay."""
+    """Hold the restore's lock; it ends with the process. A work folder that stays empty is removed again.
+
+    Raises RestoreUnderWay.
+    """
+    lock = work / "lock"
+    descriptor = _locked(work, lock)
+    try:
+        yield
+    finally:
+        if [entry.name for entry in work.iterdir()] == [lock.name]:
+            lock.unlink()
+            work.rmdir()
+        os.close(descriptor)
+
+
+def _locked(work: Path, lock: Path) -> int:
     import fcntl
 
-    work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    while True:
+        work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue  # its last holder is removing the folder
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock.exists() and os.path.samestat(os.fstat(descriptor), os.stat(lock)):
+                return descriptor
         except BlockingIOError as error:
+            os.close(descriptor)
             raise RestoreUnderWay(
                 f"another restore works on {work.name.removesuffix('.seawall')}",
                 hint="wait for it, or restore into another directory",
             ) from error
-        yield
-    finally:
+        except FileNotFoundError:
+            pass
         os.close(descriptor)
+
+
+def clear_work(work: Path) -> None:
+    """Put away what an earlier restore into the same place left beside it.
+
+    Its spool may hold segments of another branch or cluster under the same names, and its log would be read
+    as the new server's words.
+    """
+    shutil.rmtree(work / SPOOL_NAME, ignore_errors=True)
+    log = work / LOG_NAME
+    if log.exists():
+        os.replace(log, work / f"{LOG_NAME}.old")
 
 
 def check_directory(data_directory: Path, *, moves_aside: bool) -> None:
@@ -63,7 +98,7 @@ def check_directory(data_directory: Path, *, moves_aside: bool) -> None:
             f"a PostgreSQL server (process {running.pid}) runs in {data_directory}",
             hint="restore into another directory; or stop that server first",
         )
-    if not any(data_directory.iterdir()) or moves_aside or _is_unfinished(data_directory):
+    if not any(data_directory.iterdir()) or moves_aside or _claimed_places(data_directory) is not None:
         return
     raise DirectoryNotEmpty(
         f"{data_directory} is not empty",
@@ -71,23 +106,43 @@ def check_directory(data_directory: Path, *, moves_aside: bool) -> None:
     )
 
 
-def claim_directory(data_directory: Path, *, moves_aside: bool, now: datetime) -> Path | None:
+def claim_directory(layout: Layout, *, moves_aside: bool, now: datetime) -> Path | None:
     """Make the directory ours and empty; return where its former content went, if anywhere.
 
-    What an unfinished restore left is removed: no server ever ran on it, since it lacks ``pg_control``. Other
-    content is moved aside as a whole, never deleted; a separate WAL folder behind a link isn't touched.
+    What an unfinished restore left is removed, in its tablespaces as well: no server ever ran on it, since it
+    lacks ``pg_control``. Other content is moved aside as a whole, never deleted; a separate WAL folder behind
+    a link isn't touched.
     """
+    data_directory = layout.data_directory
     moved: Path | None = None
-    if data_directory.exists() and any(data_directory.iterdir()):
-        if _is_unfinished(data_directory):
+    claimed = _claimed_places(data_directory)
+    if claimed is not None:
+        for place in claimed:
+            if place.is_dir():
+                _empty(place)
+        if data_directory.exists():
             _empty(data_directory)
-        elif moves_aside:
-            moved = data_directory.with_name(f"{data_directory.name}.before-{now:%Y%m%dT%H%M%SZ}")
-            os.rename(data_directory, moved)
-    mark = work_directory(data_directory) / _MARK
-    mark.touch(mode=0o600)
+    elif data_directory.exists() and any(data_directory.iterdir()) and moves_aside:
+        moved = data_directory.with_name(f"{data_directory.name}.before-{now:%Y%m%dT%H%M%SZ}")
+        os.rename(data_directory, moved)
+    places = [str(place) for place in layout.tablespaces.values()]
+    write_durably(work_directory(data_directory) / _MARK, json.dumps(places).encode())
     data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return moved
+
+
+def give_up(layout: Layout, moved: Path | None) -> None:
+    """Take back what :func:`claim_directory` and the copy did: the moment turned out to be unreachable."""
+    for place in (layout.data_directory, *layout.tablespaces.values()):
+        if place.is_dir():
+            _empty(place)
+    shutil.rmtree(layout.config_directory, ignore_errors=True)
+    shutil.rmtree(work_directory(layout.data_directory) / SPOOL_NAME, ignore_errors=True)
+    if moved is not None:
+        layout.data_directory.rmdir()
+        os.rename(moved, layout.data_directory)
+    for name in (_MARK, SPEC_NAME):
+        (work_directory(layout.data_directory) / name).unlink(missing_ok=True)
 
 
 def finish_directory(data_directory: Path) -> None:
@@ -95,9 +150,16 @@ def finish_directory(data_directory: Path) -> None:
     (work_directory(data_directory) / _MARK).unlink(missing_ok=True)
 
 
-def _is_unfinished(data_directory: Path) -> bool:
+def _claimed_places(data_directory: Path) -> list[Path] | None:
+    """Return the tablespace folders that an unfinished restore into the directory had to itself; None if
+    there is no unfinished restore."""
     mark = work_directory(data_directory) / _MARK
-    return mark.exists() and not (data_directory / "global" / "pg_control").exists()
+    if (data_directory / "global" / "pg_control").exists():
+        return None
+    try:
+        return [Path(place) for place in json.loads(mark.read_bytes())]
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _empty(folder: Path) -> None:
@@ -127,10 +189,11 @@ def lay_out(
                 f"the backup has no tablespace {name!r}",
                 hint="--tablespace takes OLD=NEW, OLD being one of: " + (", ".join(sorted(known)) or "none"),
             )
+    claimed = _claimed_places(data_directory) or []
     places: dict[int, Path] = {}
     for item in record.tablespaces:
         place = _place(item, record, data_directory, mapping, tablespaces_in)
-        if place.exists() and any(place.iterdir()) and not _is_unfinished(data_directory):
+        if place.exists() and any(place.iterdir()) and place not in claimed:
             raise TablespaceUnsafe(
                 f"tablespace {item.oid} belongs at {place}, where there is something: "
                 "it may be a live server's, and writing there would destroy it",

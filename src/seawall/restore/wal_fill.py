@@ -16,11 +16,12 @@ from pathlib import Path
 
 from seawall.model.lsn import Lsn
 from seawall.model.wal_name import SegmentName
+from seawall.postgres.errors import WalSegmentInvalid
 from seawall.postgres.programs import ServerPrograms
 from seawall.postgres.waldump import TransactionEnd, WalEnd, WalFacts, WalRange, scan_wal
-from seawall.restore.errors import WalUnreadable
 from seawall.restore.moment import AtLsn, AtName, AtTime, AtXid, Immediate, Moment
 from seawall.restore.prove import ProvenPath
+from seawall.restore.spec import SPOOL_NAME
 from seawall.restore.spool import Spool
 from seawall.restore.wal_get import Fetch
 
@@ -31,17 +32,43 @@ _FETCHERS = 2
 
 @dataclass(slots=True)
 class WalSurvey:
-    """What was read so far. ``reached`` says that the moment itself was seen in the WAL."""
+    """What was read so far, for a recovery from a backup that is consistent at ``consistent_at``."""
 
+    moment: Moment
+    consistent_at: Lsn
     end_lsn: Lsn
     last_commit_at: datetime | None = None
     last_commit_lsn: Lsn | None = None
     commits: int = 0
     tablespaces: list[tuple[Lsn, int, str]] = field(default_factory=list)
     segments: int = 0
-    reached: bool = False
+    stops_at: Lsn | None = None
+    """The record at which recovery will stop for the moment, once it was seen."""
+    is_too_early: bool = False
+    """That record lies before the backup's end, where PostgreSQL refuses to stop: another backup is needed."""
     is_complete: bool = False
     """All WAL that the archive is proven to hold was read."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the moment itself was seen in the WAL, at a place where recovery can stop."""
+        return self.stops_at is not None and not self.is_too_early
+
+    def stop(self, lsn: Lsn) -> None:
+        """Note a record at which recovery stops; the first one counts."""
+        if self.stops_at is None:
+            self.stops_at = lsn
+            self.is_too_early = lsn < self.consistent_at
+
+    def will_replay(self, lsn: Lsn) -> bool:
+        """Say whether recovery to the moment gets as far as to the record at ``lsn``."""
+        match self.moment:
+            case AtLsn(lsn=target):
+                return lsn <= target
+            case Immediate():
+                return lsn < self.consistent_at
+            case _:
+                return self.stops_at is None or lsn <= self.stops_at
 
 
 def fill_and_survey(
@@ -52,16 +79,17 @@ def fill_and_survey(
     moment: Moment,
     *,
     stop_lsn: Lsn,
+    until: Lsn | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> WalSurvey:
-    """Fill ``spool`` along ``path`` until the moment was seen, or to the end; return what is in it.
+    """Fill ``spool`` along ``path`` until the moment was seen, or to the end (or ``until``); say what is in it.
 
     Raises what ``fetch`` raises, and what pg_waldump's reader raises for WAL that is garbled in its middle.
     """
-    survey = WalSurvey(end_lsn=path.start)
+    survey = WalSurvey(moment, stop_lsn, end_lsn=path.start)
     segments = path.segments()
     for start in range(0, len(segments), _STRETCH):
-        if is_cancelled() or _is_enough(survey, moment, stop_lsn):
+        if is_cancelled() or _is_enough(survey) or (until is not None and survey.end_lsn >= until):
             return survey
         stretch = segments[start : start + _STRETCH]
         _fetch(stretch, spool, fetch)
@@ -70,9 +98,24 @@ def fill_and_survey(
             # A record may begin in the segment before: read that one again, it is still in the spool.
             begin = max(path.start, first.start - path.segment_bytes)
             wal = WalRange(spool.folder, timeline, path.segment_bytes, Lsn(begin), last.end)
-            _add(survey, _scan(programs, wal, survey, moment), last)
+            _add(survey, _scan(programs, wal, survey), last)
     survey.is_complete = True
     return survey
+
+
+def has_record_from(programs: ServerPrograms, path: ProvenPath, spool: Spool, lsn: Lsn) -> bool:
+    """Say whether a record begins at ``lsn`` or behind it: PostgreSQL stops at a position only with such a one.
+
+    The last segment may be empty from there on (after ``pg_switch_wal``), and then recovery would end with
+    "recovery ended before configured recovery target was reached". Reads the last segment alone.
+    """
+    if lsn >= path.end:
+        return False
+    if lsn < path.end - path.segment_bytes:
+        return True  # no whole segment is without a record, but for the tail of one larger than a segment
+    timeline = path.folders[-1].timeline
+    facts = scan_wal(programs, WalRange(spool.folder, timeline, path.segment_bytes, lsn))
+    return "could not find a valid record" not in facts.detail
 
 
 def _fetch(stretch: Sequence[tuple[int, SegmentName]], spool: Spool, fetch: Fetch) -> None:
@@ -98,24 +141,31 @@ def _by_timeline(
     return runs
 
 
-def _scan(programs: ServerPrograms, wal: WalRange, survey: WalSurvey, moment: Moment) -> WalFacts:
+def _scan(programs: ServerPrograms, wal: WalRange, survey: WalSurvey) -> WalFacts:
+    moment = survey.moment
+
     def on_end(end: TransactionEnd) -> None:
-        if (isinstance(moment, AtXid) and end.xid == moment.xid) or (
-            isinstance(moment, AtTime) and end.at > moment.time
-        ):
-            survey.reached = True
+        match moment:
+            case AtXid(xid=xid) if end.xid == xid:
+                survey.stop(end.lsn)
+            case AtTime(time=time, inclusive=inclusive) if end.at > time or (
+                end.at == time and not inclusive
+            ):
+                survey.stop(end.lsn)
 
     if not (wal.folder / str(SegmentName.containing(wal.timeline, wal.start, wal.segment_bytes))).exists():
         wal = replace(wal, start=Lsn(wal.start // wal.segment_bytes * wal.segment_bytes + wal.segment_bytes))
     facts = scan_wal(programs, wal, on_transaction_end=on_end)
     if isinstance(moment, AtName):
-        survey.reached |= any(point.name == moment.name for point in facts.restore_points)
+        for point in facts.restore_points:
+            if point.name == moment.name:
+                survey.stop(point.lsn)
     return facts
 
 
 def _add(survey: WalSurvey, facts: WalFacts, last: SegmentName) -> None:
     if facts.end is WalEnd.DAMAGED:
-        raise WalUnreadable(
+        raise WalSegmentInvalid(
             f"the archived WAL can't be read behind {facts.end_lsn}: {facts.detail}",
             hint=f"restore to a moment before it: --to-lsn {facts.end_lsn}",
         )
@@ -128,17 +178,19 @@ def _add(survey: WalSurvey, facts: WalFacts, last: SegmentName) -> None:
     survey.tablespaces += [(item.lsn, item.oid, item.location) for item in facts.tablespaces_created]
 
 
-def _is_enough(survey: WalSurvey, moment: Moment, stop_lsn: Lsn) -> bool:
-    """Say whether reading on could change nothing for ``moment``."""
-    if survey.end_lsn < stop_lsn:
+def _is_enough(survey: WalSurvey) -> bool:
+    """Say whether reading on could change nothing for the moment."""
+    if survey.is_too_early:
+        return True
+    if survey.end_lsn < survey.consistent_at:
         return False
-    if isinstance(moment, AtLsn):
-        return survey.end_lsn > moment.lsn
-    return survey.reached or isinstance(moment, Immediate)
+    if isinstance(survey.moment, AtLsn):
+        return survey.end_lsn > survey.moment.lsn
+    return survey.reached or isinstance(survey.moment, Immediate)
 
 
 def open_spool(work: Path) -> Spool:
     """Return the spool in a restore's work folder, made if need be."""
-    folder = work / "spool"
+    folder = work / SPOOL_NAME
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Spool(folder)
