@@ -60,8 +60,9 @@ def _dispatch(arguments: list[str]) -> int:
 def _status_of(error: SeawallError, arguments: list[str]) -> int:
     if arguments[:2] == ["wal", "get"]:
         # Whatever went wrong, it is not the end of the WAL: an exit status below 126 would promote
-        # a server early. Absence is reported by the command itself, never through an error.
-        return _TRANSPORT_FAILURE
+        # a server early. Absence is reported by the command itself, never through an error. A standby asks
+        # again after 1, and would be shut down by more.
+        return 1 if "--standby" in arguments else _TRANSPORT_FAILURE
     return error.status
 
 

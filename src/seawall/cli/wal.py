@@ -43,17 +43,41 @@ def push(path: str, data_directory: str | None, cluster_name: str | None, plan_p
 @click.argument("name")
 @click.argument("destination")
 @click.option(
-    "--restore", "spec", required=True, type=click.Path(), help="The file that `seawall restore` wrote."
+    "--restore", "spec", type=click.Path(), default=None, help="The file that `seawall restore` wrote."
 )
-def get(name: str, destination: str, spec: str) -> int:
+@click.option(
+    "--standby", is_flag=True, help="For a standby: every failure is answered with 1, and it asks again."
+)
+@click.option("--data-directory", type=click.Path(), default=None, help="Else the current directory.")
+@cluster_option
+@plan_option
+def get(
+    name: str,
+    destination: str,
+    spec: str | None,
+    standby: bool,
+    data_directory: str | None,
+    cluster_name: str | None,
+    plan_path: Path | None,
+) -> int:
     """Fetch the WAL file NAME (%f) to DESTINATION (%p): 0 found, 1 not there, 126 it could not be fetched.
 
     \b
     restore_command = 'seawall wal get --restore DIR.seawall/restore.json %f %p'
+    restore_command = 'seawall wal get --standby --plan /etc/seawall/plan.yaml %f %p'
     """
     from seawall.cli import wal_client
 
-    return wal_client.run("get", ["--restore", spec, name, destination])
+    words = [name, destination, *(["--standby"] if standby else [])]
+    for option, value in (
+        ("--restore", spec),
+        ("--plan", plan_path),
+        ("--cluster", cluster_name),
+        ("--data-directory", data_directory),
+    ):
+        if value is not None:
+            words += [option, str(value)]
+    return wal_client.run("get", words)
 
 
 @command.command()

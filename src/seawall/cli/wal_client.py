@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from seawall.plan.compiled import CompiledPlan, WalRepository
     from seawall.repository.repository import Repository
+    from seawall.repository.wal_archive import WalArchive
     from seawall.restore.spec import RepositoryAddress, RestoreSpec
 
+STANDBY = "--standby"
 _PUSH_OPTIONS = ("--plan", "--cluster", "--data-directory")
-_GET_OPTIONS = ("--restore",)
+_GET_OPTIONS = ("--restore", "--plan", "--cluster", "--data-directory")
 
 
 def run(verb: str, arguments: list[str]) -> int:
@@ -101,10 +103,14 @@ def _opener(item: WalRepository | RepositoryAddress) -> Callable[[], Repository]
 
 
 def _get(arguments: list[str]) -> int:
-    usage = "restore_command = 'seawall wal get --restore FILE %f %p' (seawall restore writes it)"
-    options, (name, destination) = _parse(arguments, _GET_OPTIONS, 2, usage)
+    usage = "wal get --restore FILE %f %p (seawall restore writes it), or wal get --standby --plan FILE %f %p"
+    for_standby = STANDBY in arguments
+    words = [word for word in arguments if word != STANDBY]
+    options, (name, destination) = _parse(words, _GET_OPTIONS, 2, usage)
+    if for_standby:
+        return _get_for_standby(options, name, Path(destination))
     if "--restore" not in options:
-        raise UsageInvalid("wal get needs the file that a restore wrote", hint=usage)
+        raise UsageInvalid("wal get needs the file that a restore wrote, or --standby", hint=usage)
     from seawall.restore.spec import SPOOL_NAME, RestoreSpec
     from seawall.restore.spool import Spool
     from seawall.restore.wal_get import get_planned
@@ -116,6 +122,29 @@ def _get(arguments: list[str]) -> int:
         raise UsageInvalid(f"{spec_path} can't be used: {error}", hint="run the restore again") from error
     spool = Spool(spec_path.parent / SPOOL_NAME)
     return get_planned(spec, spool, name, Path(destination), lambda: _fetcher(spec))
+
+
+def _get_for_standby(options: dict[str, str], name: str, destination: Path) -> int:
+    """Serve a standby: any failure reads as "not there", and it asks again (see ``restore.wal_get``)."""
+    from seawall.backup.wal_push import read_system_identifier
+    from seawall.plan.compiled import load_compiled
+    from seawall.repository.wal_archive import WalArchive
+    from seawall.restore.wal_get import get_for_standby
+
+    plan = load_compiled(options.get("--plan"))
+    cluster = _cluster_name(plan, options.get("--cluster"))
+    identifier = read_system_identifier(Path(options.get("--data-directory") or os.getcwd()))
+    sources = [
+        (item.name, _archive_opener(_opener(item), WalArchive, cluster, identifier))
+        for item in plan.clusters[cluster].repositories
+    ]
+    return get_for_standby(name, destination, sources, complain=lambda text: print(text, file=sys.stderr))
+
+
+def _archive_opener(
+    open_it: Callable[[], Repository], kind: type[WalArchive], cluster: str, identifier: int
+) -> Callable[[], WalArchive]:
+    return lambda: kind(open_it(), cluster, identifier)
 
 
 def _fetcher(spec: RestoreSpec) -> Callable[[int, str], bytes]:
@@ -134,9 +163,10 @@ def _fetcher(spec: RestoreSpec) -> Callable[[int, str], bytes]:
 
     def fetch(epoch: int, name: str) -> bytes:
         first_error: SeawallError | None = None
-        for address in spec.repositories:
+        for number, address in enumerate(spec.repositories):
             try:
-                return archive_of(address).fetch(name, epoch=epoch)
+                # Epochs are counted by each repository: what was proven holds for the first one.
+                return archive_of(address).fetch(name, epoch=epoch if number == 0 else None)
             except SeawallError as error:
                 first_error = first_error or error
         if first_error is None:

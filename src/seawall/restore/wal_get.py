@@ -8,14 +8,18 @@ errors, which the caller turns into 126, and PostgreSQL stops instead of coming 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seawall.model.errors import SeawallError
 from seawall.model.wal_name import SegmentName, WalFileKind, classify, timeline_of
 from seawall.restore.errors import WalMissing
 from seawall.restore.spec import RestoreSpec
 from seawall.restore.spool import Spool
+
+if TYPE_CHECKING:
+    from seawall.repository.wal_archive import WalArchive
 
 FOUND = 0
 ABSENT = 1
@@ -51,6 +55,32 @@ def get_planned(
     destination.write_bytes(content)
     _fetch_ahead(spec, spool, segment, fetch)
     return FOUND
+
+
+def get_for_standby(
+    name: str,
+    destination: Path,
+    sources: Sequence[tuple[str, Callable[[], WalArchive]]],
+    *,
+    complain: Callable[[str], None],
+) -> int:
+    """Put ``name`` at ``destination`` for a server under ``standby.signal``; return :data:`FOUND` or :data:`ABSENT`.
+
+    A standby asks again after any non-zero status, but a status of 126 or more would end it, and with it the
+    hot standby that people read from (reproduced: a restart of the primary during an outage of the store). So
+    every failure is told on standard error and answered with 1. What is missing is looked for in the archive
+    before such a server is promoted, not here.
+    """
+    for source, open_archive in sources:
+        try:
+            content = open_archive().fetch(name)
+        except SeawallError as error:
+            if error.code != "wal-not-found":
+                complain(f"seawall: {name} could not be fetched from {source}: {error.message}")
+            continue
+        destination.write_bytes(content)
+        return FOUND
+    return ABSENT
 
 
 def _get_history(spec: RestoreSpec, name: str, destination: Path) -> int:
