@@ -1,0 +1,127 @@
+"""How a bucket's client is made: timeouts on everything, credentials from the caller or the environment.
+
+S3 and its like are tested; Google Cloud Storage and Azure are constructed the same way and are untested.
+Credentials are handed to the client as values and are in no message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from seawall.storage.errors import StoreUrlInvalid
+from seawall.storage.retry import RetryPolicy
+
+Client: TypeAlias = S3Store | GCSStore | AzureStore
+
+_STREAM_TRIES = 10
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class Bucket(NamedTuple):
+    """Where a remote store is. ``scheme`` is s3, gs or az."""
+
+    scheme: str
+    name: str
+    prefix: str = ""
+    region: str | None = None
+    endpoint: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.name}" + (f"/{self.prefix}" if self.prefix else "")
+
+
+def make_client(
+    bucket: Bucket, credentials: Mapping[str, str] | None, policy: RetryPolicy, *, repeats: bool
+) -> Client:
+    """Return a client; with ``repeats`` it tries requests again by itself, within the policy's deadline.
+
+    Raises:
+        StoreUrlInvalid: the endpoint would carry requests unprotected over a network.
+    """
+    general: dict[str, Any] = {
+        "prefix": bucket.prefix or None,
+        "client_options": {
+            "timeout": timedelta(seconds=policy.attempt_s),
+            "connect_timeout": timedelta(seconds=min(policy.connect_s, policy.attempt_s)),
+            "allow_http": _is_plain_http(bucket),
+        },
+        "retry_config": {
+            "max_retries": _STREAM_TRIES if repeats else 0,
+            "retry_timeout": timedelta(seconds=policy.deadline_s),
+            "backoff": {
+                "init_backoff": timedelta(seconds=policy.first_backoff_s),
+                "max_backoff": timedelta(seconds=policy.max_backoff_s),
+                "base": 2,
+            },
+        },
+    }
+    account = dict(credentials or {})
+    if bucket.scheme == "s3":
+        return _s3(bucket, account, general)
+    if bucket.scheme == "gs":
+        if account:
+            general["service_account_key"] = account["secret"]
+        return GCSStore(bucket.name, **general)
+    if bucket.endpoint:
+        general["endpoint"] = bucket.endpoint
+    if account:
+        general |= {"account_name": account["key_id"], "account_key": account["secret"]}
+    return AzureStore(bucket.name, **general)
+
+
+def _s3(bucket: Bucket, account: dict[str, str], general: dict[str, Any]) -> S3Store:
+    if bucket.endpoint:
+        general["endpoint"] = bucket.endpoint
+    if bucket.region:
+        general["region"] = bucket.region
+    elif bucket.endpoint:
+        general["region"] = "us-east-1"  # what servers outside AWS expect
+    if account:
+        # A provider instead of settings: a session token in the environment must not join a plan's key.
+        given = {
+            "access_key_id": account["key_id"],
+            "secret_access_key": account["secret"],
+            "token": account.get("token"),
+            "expires_at": None,
+        }
+        general["credential_provider"] = lambda: given
+    return S3Store(bucket.name, **general)
+
+
+def _is_plain_http(bucket: Bucket) -> bool:
+    if bucket.endpoint is None or not bucket.endpoint.startswith("http://"):
+        return False
+    if urlsplit(bucket.endpoint).hostname not in _LOOPBACK:
+        raise StoreUrlInvalid(
+            f"the endpoint {bucket.endpoint} has no TLS and is not on this machine",
+            hint="use https://; plain http:// is for loopback only",
+        )
+    return True
+
+
+def check_account(scheme: str, credentials: Mapping[str, str] | None) -> None:
+    """Raise StoreUrlInvalid if the credentials lack a part, without repeating any."""
+    if credentials is None:
+        return
+    wanted = ("secret",) if scheme == "gs" else ("key_id", "secret")
+    lacking = [name for name in wanted if not credentials.get(name)]
+    if lacking:
+        raise StoreUrlInvalid(
+            f"the credentials for {scheme}:// lack {' and '.join(lacking)}",
+            hint="credentials: {key_id: env:…, secret: file:…} in the plan",
+        )
+    if scheme == "gs":
+        try:
+            json.loads(credentials["secret"])
+        except ValueError:
+            raise StoreUrlInvalid(
+                "the credentials' secret for gs:// is not the JSON of a service account's key",
+                hint="secret: file:/etc/seawall/service-account.json",
+            ) from None
