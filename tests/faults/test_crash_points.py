@@ -7,12 +7,14 @@ cleared away by a person, and the same work succeeds when it is started again.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from seawall.model.errors import SeawallError
 from seawall.repository import layout
 from seawall.repository.catalog import Catalog
 from seawall.repository.collect import execute_collection, observe_traces, plan_collection
@@ -23,6 +25,7 @@ from seawall.repository.repository import Repository
 from seawall.repository.secrets import KeyFile
 from seawall.repository.verify import verify
 from seawall.repository.wal_archive import WalArchive
+from seawall.storage.errors import StoreUnavailable
 from seawall.storage.memory import MemoryStore
 from tests.faults.paper_server import (
     CLUSTER,
@@ -34,7 +37,7 @@ from tests.faults.paper_server import (
     segment,
     segment_name,
 )
-from tests.support.faulty_store import Crash, FaultyStore, When
+from tests.support.faulty_store import Crash, Fault, FaultyStore, When
 
 KEY = KeyFile("shop", b"k" * 40)
 OTHER = KeyFile("other", b"o" * 40)
@@ -59,6 +62,18 @@ class World:
         return Repository.open(self.faulty, [KEY], clock=self.clock)
 
 
+class FaultAt(Fault):
+    """An error at one operation, by its number."""
+
+    def __init__(self, number: int, when: When, store: FaultyStore) -> None:
+        super().__init__(lambda: StoreUnavailable("the wire was cut", hint="wait"), when=when)
+        self.number = number
+        self.store = store
+
+    def matches(self, operation: str, key: str) -> bool:
+        return self.store.count == self.number
+
+
 Prepare = Callable[[World], None]
 Work = Callable[[World], object]
 
@@ -78,10 +93,36 @@ def crashed_worlds(server: PaperServer, prepare: Prepare, work: Work) -> Iterato
         for when in MOMENTS:
             world = new_world(server, prepare)
             world.faulty.crash_at(number, when)
-            with pytest.raises(Crash):
+            if has_died(world, work):
+                operation, key = world.faulty.trace[number - 1]
+                yield f"{when} operation {number} of {whole}, {operation} {key}", world
+            else:  # threads share the work out anew each time
+                assert number > whole * 3 // 4, f"operation {number} of {whole} never came"
+
+
+def has_died(world: World, work: Work) -> bool:
+    try:
+        work(world)
+    except Crash:
+        return True
+    return False
+
+
+def failed_worlds(server: PaperServer, prepare: Prepare, work: Work) -> Iterator[tuple[str, World, bool]]:
+    """Yield the world after an error, not a crash, at each operation, and whether the work gave up."""
+    world = new_world(server, prepare)
+    work(world)
+    for number, (operation, key) in enumerate(world.faulty.trace, start=1):
+        for when in MOMENTS:
+            world = new_world(server, prepare)
+            world.faulty.fail(FaultAt(number, when, world.faulty))
+            try:
                 work(world)
-            operation, key = world.faulty.trace[number - 1]
-            yield f"{when} operation {number} of {whole}, {operation} {key}", world
+                gave_up = False
+            except SeawallError as error:
+                assert error.hint, f"{operation} {key}: no remedy for {error}"
+                gave_up = True
+            yield f"an error {when} operation {number}, {operation} {key}", world, gave_up
 
 
 def new_world(server: PaperServer, prepare: Prepare) -> World:
@@ -172,6 +213,25 @@ def test_a_backup_killed_anywhere(server: PaperServer, prepare: Prepare, work: W
         assert_nothing_left_over(where, world)
         assert_sound(where, world, least=found + 1)
     assert false_ends >= 1, "killed after its commit was stored, a backup is complete"
+
+
+def test_a_backup_that_meets_an_error_anywhere(server: PaperServer) -> None:
+    """Errors are not retried here, so nearly each one ends the backup; a store's own retries lie below."""
+    for where, world, gave_up in failed_worlds(server, one_backup, take_backup):
+        found = assert_sound(where, world, least=1)
+        assert gave_up or found == 2, f"{where}: a success without a backup"
+        assert not [thread for thread in threading.enumerate() if "lease" in thread.name], where
+        world.server.backup(world.open(), world.open())
+        assert assert_sound(where, world) == found + 1, where
+        assert_nothing_left_over(where, world)
+
+
+def test_a_push_that_meets_an_error_anywhere(server: PaperServer) -> None:
+    for where, world, gave_up in failed_worlds(server, one_backup, push_a_segment):
+        if not gave_up:
+            assert WalArchive(world.open(), CLUSTER, SYSTEM).fetch(segment_name(4)) == segment(4), where
+        assert not world.server.push(world.open(), 4).failed, where
+        assert_sound(where, world, least=1)
 
 
 def test_a_push_killed_anywhere(server: PaperServer) -> None:
