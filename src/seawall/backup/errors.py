@@ -37,6 +37,10 @@ class SomeRepositoriesFailed(IntegrityError, code="some-repositories-failed", st
     """The backup is complete in some of its repositories, and missing in others."""
 
 
+class SourceDamaged(IntegrityError, code="source-damaged", status=67):
+    """The backup is complete, but pages of the source fail their checksum; they are marked in it."""
+
+
 class SourceUnreadable(Refused, code="source-unreadable", status=82):
     """Files of the data directory can't be read by this user; found before the first byte was copied."""
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seawall import __version__
+from seawall.backup.damage import name_relations
 from seawall.backup.errors import AllRepositoriesFailed, ArchivingOff, WrongServer
 from seawall.backup.fan_out import FanOut, Target
 from seawall.backup.needs import observe_needs
@@ -27,7 +28,7 @@ from seawall.backup.source_files import SourceTree
 from seawall.backup.wal_wait import wait_for_wal
 from seawall.backup.writer_binding import bind
 from seawall.model.clock import Clock
-from seawall.model.errors import SeawallError
+from seawall.model.errors import IntegrityError, NotFound, SeawallError, Unavailable
 from seawall.postgres.backup_session import BackupSession, StartedBackup, StoppedBackup
 from seawall.postgres.checksums import PageChecksummer
 from seawall.postgres.control_file import (
@@ -90,6 +91,8 @@ class BackupOutcome:
     failures: dict[str, SeawallError]
     corrupt_blocks: dict[str, tuple[int, ...]]
     """Damaged pages by file: relation-wide block numbers."""
+    relations: dict[str, str]
+    """The relations that these files belong to, ``database.schema.table``, where they could be named."""
     seconds: float
 
 
@@ -149,6 +152,8 @@ class _FullBackup:
         self.control: ControlFile = read_control_file(source.data_directory)
         self.tree = SourceTree(source.data_directory, self.control, source.config_directories)
         self.corrupt: dict[str, tuple[int, ...]] = {}
+        self.relations: dict[str, str] = {}
+        self.failures: dict[str, SeawallError] = {}
         self.version_num = self.control.major * 10000
         self.needs = ClusterNeeds()
         self.notes: tuple[str, ...] = ()
@@ -163,19 +168,24 @@ class _FullBackup:
             self._refuse_unfit(session)
             self._tell("checkpoint")
             started = session.start(f"seawall {backup_id}", fast=self.policy.is_fast)
+            self.tree.observe_tablespaces()
             fan_out = FanOut(self._begin(backup_id))
             try:
                 with ThreadPoolExecutor(1, thread_name_prefix="needs") as aside:
                     needs = aside.submit(observe_needs, self.source.dsn)
                     self._copy(fan_out, session, started)
                     self.needs, self.notes = needs.result()
+                self.relations = name_relations(self.source.dsn, self.corrupt)
                 stopped = session.stop()
                 records = self._finish(fan_out, backup_id, epochs, started, stopped)
             except BaseException:
                 _abort_all(fan_out)
                 raise
-        failures = {target.name: target.error for target in fan_out.targets if target.error is not None}
-        return BackupOutcome(backup_id, records, failures, self.corrupt, self.clock.monotonic() - began)
+        for target in fan_out.targets:
+            if target.error is not None:
+                self.failures[target.name] = target.error
+        seconds = self.clock.monotonic() - began
+        return BackupOutcome(backup_id, records, self.failures, self.corrupt, self.relations, seconds)
 
     def _refuse_unfit(self, session: ServerSide) -> None:
         """Refuse a server that is not the directory's, or that archives nothing."""
@@ -198,35 +208,50 @@ class _FullBackup:
         fingerprint = writer_fingerprint(self.source.state_directory, self.source.data_directory)
         epochs: dict[str, int] = {}
         for name, repository in self.repositories.items():
-            binding = bind(
-                repository,
-                cluster=self.source.name,
-                system_identifier=self.control.system_identifier,
-                fingerprint=fingerprint,
-                data_directory=self.source.data_directory,
-            )
-            if binding.is_superseded:
-                raise WrongServer(
-                    f"cluster {self.source.name!r} has a newer primary than {self.source.data_directory}: "
-                    f"its epoch {binding.epoch} is over",
-                    hint="back up the new primary; `seawall list` shows who holds the current epoch",
+            with self._dropping(name):
+                binding = bind(
+                    repository,
+                    cluster=self.source.name,
+                    system_identifier=self.control.system_identifier,
+                    fingerprint=fingerprint,
+                    data_directory=self.source.data_directory,
                 )
-            epochs[name] = binding.epoch
+                if binding.is_superseded:
+                    raise WrongServer(
+                        f"cluster {self.source.name!r} has a newer primary than {self.source.data_directory}: "
+                        f"its epoch {binding.epoch} is over",
+                        hint="back up the new primary; `seawall list` shows who holds the current epoch",
+                    )
+                epochs[name] = binding.epoch
         return epochs
 
     def _begin(self, backup_id: str) -> list[Target]:
-        return [
-            Target(
-                name,
-                BackupWriter.begin(
+        targets: list[Target] = []
+        for name, repository in self.repositories.items():
+            if name in self.failures:
+                continue
+            with self._dropping(name):
+                writer = BackupWriter.begin(
                     repository,
                     cluster=self.source.name,
                     system_identifier=self.control.system_identifier,
                     backup_id=backup_id,
-                ),
-            )
-            for name, repository in self.repositories.items()
-        ]
+                )
+                targets.append(Target(name, writer))
+        return targets
+
+    @contextlib.contextmanager
+    def _dropping(self, name: str) -> Iterator[None]:
+        """Drop a repository that does not answer or is damaged, unless it is the last one.
+
+        A repository that says that this server may not write (a Conflict) ends the backup for all.
+        """
+        try:
+            yield
+        except (Unavailable, IntegrityError, NotFound) as error:
+            self.failures[name] = error
+            if len(self.failures) == len(self.repositories):
+                raise
 
     def _copy(self, fan_out: FanOut, session: ServerSide, started: StartedBackup) -> None:
         position = _InsertPosition(session, started.start_lsn)
@@ -359,7 +384,7 @@ class _FullBackup:
             raw_bytes=self.raw_bytes,
             file_count=self.file_count,
             corrupt=tuple(
-                CorruptFile(path=path, relation="", block_count=len(blocks))
+                CorruptFile(path=path, relation=self.relations.get(path, ""), block_count=len(blocks))
                 for path, blocks in self.corrupt.items()
             ),
             timeline_history=self._history(started.timeline),

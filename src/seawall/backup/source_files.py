@@ -97,14 +97,19 @@ class SourceTree:
         self.root = data_directory
         self._control = control
         self._configs = config_directories
-        self.tablespaces = _tablespaces(data_directory)
-        self._rules = BackupRules(
-            tablespace_version_folder(control.major, control.catalog_version),
-            frozenset(_inside(data_directory, self.tablespaces)),
-        )
+        self.observe_tablespaces()
         self.total_bytes = 0
         self.left_out: list[str] = []
         """Links and special files that are no part of a cluster, and so of no backup."""
+
+    def observe_tablespaces(self) -> None:
+        """Look which tablespaces there are: again once the backup has started, as the server does for its
+        ``tablespace_map``. One that is created later is left to the WAL, which makes it anew."""
+        self.tablespaces = _tablespaces(self.root)
+        self._rules = BackupRules(
+            tablespace_version_folder(self._control.major, self._control.catalog_version),
+            frozenset(_inside(self.root, self.tablespaces)),
+        )
 
     def refuse_unreadable(self) -> None:
         """Look at every file once; also learns ``total_bytes``.
@@ -145,7 +150,7 @@ class SourceTree:
         )
         for name in names:
             if name == CONFIG_FOLDER:
-                yield from self._config_files()
+                yield from self._config_files(problems)
             else:
                 yield from self._visit(root, name, frozenset(), problems)
 
@@ -168,6 +173,8 @@ class SourceTree:
                 # Also for a link, as a pg_wal on another disk: an ordinary folder in the backup.
                 yield from self._empty(path, place)
             case Treatment.FOLLOW:
+                if not (name.isdigit() and int(name) in self.tablespaces):
+                    return  # created since the backup began
                 target = os.readlink(place)
                 yield SourceFile(path, place, FileKind.SYMLINK, status, target=target)
                 yield from self._inside(_Folder(path, place), problems)
@@ -213,10 +220,15 @@ class SourceTree:
         first = relation.first_block(self._control.relation_segment_blocks) if relation else 0
         return SourceFile(path, place, FileKind.FILE, status, first_block=first, is_checked=True)
 
-    def _config_files(self) -> Iterator[SourceFile]:
+    def _config_files(self, problems: list[str] | None) -> Iterator[SourceFile]:
         yield SourceFile(CONFIG_FOLDER, str(self.root), FileKind.DIRECTORY, os.stat(self.root))
         for number, directory in enumerate(self._configs):
-            yield from _plain_tree(f"{CONFIG_FOLDER}/{number}", str(directory))
+            if not directory.exists():
+                raise SourceMissing(
+                    f"the configuration {directory} is not there",
+                    hint="correct the cluster's `config:` in the plan",
+                )
+            yield from _plain_tree(f"{CONFIG_FOLDER}/{number}", str(directory), problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,20 +240,21 @@ class _Folder:
         return f"{self.path}/{name}" if self.path else name
 
 
-def _plain_tree(path: str, place: str) -> Iterator[SourceFile]:
-    """Yield a configuration folder as it is; links are followed, what can't be read raises."""
+def _plain_tree(path: str, place: str, problems: list[str] | None) -> Iterator[SourceFile]:
+    """Yield configuration as it is. Linked files count by content; links that lead nowhere, or to folders
+    further inside (which might lead back), are left out."""
     try:
         status = os.stat(place)
-    except FileNotFoundError as error:
-        raise SourceMissing(
-            f"the configuration {place} is not there", hint="correct the cluster's `config:` in the plan"
-        ) from error
+    except FileNotFoundError:
+        return
     if stat.S_ISREG(status.st_mode):
         yield SourceFile(path, place, FileKind.FILE, status, follows=True)
     elif stat.S_ISDIR(status.st_mode):
         yield SourceFile(path, place, FileKind.DIRECTORY, status)
-        for name in sorted(os.listdir(place), key=path_order):
-            yield from _plain_tree(f"{path}/{name}", os.path.join(place, name))
+        for name in sorted(_list(place, problems), key=path_order):
+            inner = os.path.join(place, name)
+            if not (os.path.islink(inner) and os.path.isdir(inner)):
+                yield from _plain_tree(f"{path}/{name}", inner, problems)
 
 
 def _list(place: str, problems: list[str] | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,11 @@ import click
 
 from seawall.cli.options import json_option, plan_option, repository_option
 from seawall.cli.output import ProgressDisplay, note, print_json
+from seawall.model.errors import SeawallError
 from seawall.model.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
+    from seawall.app import App
     from seawall.backup.physical import BackupOutcome
     from seawall.repository.repository import Repository
 
@@ -53,7 +56,7 @@ def command(
         is_fast=not spread_checkpoint,
     )
     names = app.repository_names(cluster, repository_name)
-    repositories = {name: app.open_repository(name) for name in names}
+    repositories, unopened = _open(app, names)
     with ProgressDisplay(f"backup of {cluster}", is_silent=as_json) as display:
         outcome = take_full_backup(
             app.source(cluster),
@@ -62,6 +65,7 @@ def command(
             app.clock,
             lambda progress: display.update(progress.done_bytes, progress.total_bytes, progress.phase),
         )
+    outcome = dataclasses.replace(outcome, failures={**unopened, **outcome.failures})
     _show(outcome, cluster, as_json=as_json)
     for name in outcome.records:
         _collect_dead(repositories[name], cluster)
@@ -73,7 +77,36 @@ def command(
             + "; ".join(f"{name} ({error.message})" for name, error in outcome.failures.items()),
             hint="it is complete in the others; repair the cause and back up again: seawall check",
         )
+    if outcome.corrupt_blocks:
+        from seawall.backup.errors import SourceDamaged
+
+        raise SourceDamaged(
+            f"backup {outcome.backup_id} is complete, and holds damaged pages of the server itself in: "
+            + "; ".join(_damage(outcome, path) for path in outcome.corrupt_blocks),
+            hint="keep the older backups; look into these relations, and restore them from before the damage",
+        )
     return 0
+
+
+def _open(app: App, names: Sequence[str]) -> tuple[dict[str, Repository], dict[str, SeawallError]]:
+    """Open what can be opened: one repository that is down must not cost the backup in the others."""
+    opened: dict[str, Repository] = {}
+    failed: dict[str, SeawallError] = {}
+    for name in names:
+        try:
+            opened[name] = app.open_repository(name)
+        except SeawallError as error:
+            failed[name] = error
+            if len(failed) == len(names):
+                raise
+    return opened, failed
+
+
+def _damage(outcome: BackupOutcome, path: str) -> str:
+    blocks = outcome.corrupt_blocks[path]
+    shown = ", ".join(str(block) for block in blocks[:8]) + (", …" if len(blocks) > 8 else "")
+    relation = f" ({outcome.relations[path]})" if path in outcome.relations else ""
+    return f"{path}{relation}: block {shown}"
 
 
 def _collect_dead(repository: Repository, cluster: str) -> None:
@@ -119,6 +152,7 @@ def _show(outcome: BackupOutcome, cluster: str, *, as_json: bool) -> None:
                 },
                 "failed": {name: error.code for name, error in outcome.failures.items()},
                 "corrupt": {path: list(blocks) for path, blocks in outcome.corrupt_blocks.items()},
+                "corrupt_relations": outcome.relations,
             }
         )
         return
@@ -129,6 +163,3 @@ def _show(outcome: BackupOutcome, cluster: str, *, as_json: bool) -> None:
             f"{format_bytes(record.raw_bytes)} stored as {format_bytes(record.stored_bytes)} "
             f"({ratio:.1f} : 1), LSN {record.start_lsn} to {record.stop_lsn}, {format_duration(outcome.seconds)}"
         )
-    for path, blocks in outcome.corrupt_blocks.items():
-        shown = ", ".join(str(block) for block in blocks[:8]) + (", …" if len(blocks) > 8 else "")
-        note(f"warning: {path} has {len(blocks)} damaged page(s): block {shown} (marked in the backup)")
