@@ -81,7 +81,11 @@ class App:
         """Return the store of a repository. Raises StoreUrlInvalid, SecretUnusable."""
         settings = self.plan.repositories[name]
         return open_described_store(
-            settings.url, settings.region, settings.endpoint, credential_references(settings.credentials)
+            settings.url,
+            settings.region,
+            settings.endpoint,
+            credential_references(settings.credentials),
+            settings.coordination,
         )
 
     def key_secrets(self, name: str) -> list[SlotSecret]:
@@ -144,6 +148,7 @@ class App:
                 endpoint=settings.endpoint,
                 credentials=credential_references(settings.credentials),
                 keys=tuple(str(key) for key in settings.key_references),
+                coordination=settings.coordination,
             )
             opened.append(OpenedRepository(name, repository, address))
         if not opened and first_error is not None:
@@ -233,9 +238,16 @@ def credential_references(credentials: Credentials | None) -> dict[str, str] | N
 
 
 def open_described_store(
-    url: str, region: str | None, endpoint: str | None, credentials: Mapping[str, str] | None
+    url: str,
+    region: str | None,
+    endpoint: str | None,
+    credentials: Mapping[str, str] | None,
+    coordination: str | None = None,
 ) -> ObjectStore:
     """Return the store of a plan's (or a restore's) words; ``credentials`` are references.
+
+    ``coordination`` is the URL of the store for control objects, where the first can't create conditionally;
+    the same account opens it.
 
     Raises StoreUrlInvalid, SecretUnusable.
     """
@@ -245,7 +257,12 @@ def open_described_store(
             name: resolve(SecretReference.parse(reference)).reveal_text()
             for name, reference in credentials.items()
         }
-    return open_store(url, StoreOptions(region=region, endpoint=endpoint, credentials=account))
+    store = open_store(url, StoreOptions(region=region, endpoint=endpoint, credentials=account))
+    if coordination is None:
+        return store
+    from seawall.storage.coordinated import CoordinatedStore
+
+    return CoordinatedStore(store, open_store(coordination, StoreOptions(credentials=account)))
 
 
 def resolve_keys(references: Sequence[SecretReference]) -> list[SlotSecret]:

@@ -95,7 +95,9 @@ def _opener(item: WalRepository | RepositoryAddress) -> Callable[[], Repository]
         from seawall.app import open_described_store, parse_key_reference, resolve_keys
         from seawall.repository.repository import Repository
 
-        store = open_described_store(item.url, item.region, item.endpoint, item.credentials)
+        store = open_described_store(
+            item.url, item.region, item.endpoint, item.credentials, item.coordination
+        )
         keys = resolve_keys([parse_key_reference(key) for key in item.keys])
         return Repository.open(store, keys, clock=SystemClock())
 

@@ -138,7 +138,7 @@ REPOSITORY = Section(
               default_text="as the store's client finds them in the environment of the PostgreSQL server"),
         Field("coordination", STORE_URL,
               "A store for leases, terms and commits beside one that can't create conditionally.",
-              default_text="the repository itself", awaits="repositories over two stores"),
+              default_text="the repository itself"),
         Field("keys", ListOf(REPOSITORY_KEY, least=1),
               "What opens it: `file:/abs/key.file`, `env:NAME`, `command:…`, `passphrase:` before one of "
               "these, or `escrow` for a slot whose secret is kept elsewhere. Any one suffices to read.",

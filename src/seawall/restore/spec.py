@@ -43,6 +43,7 @@ class RepositoryAddress:
     endpoint: str | None
     credentials: dict[str, str] | None
     keys: tuple[str, ...]
+    coordination: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
