@@ -157,11 +157,16 @@ class BucketStore:
     def _folder(self, prefix: str) -> tuple[list[str], list[ObjectInfo]]:
         found = self._call(prefix, lambda: obstore.list_with_delimiter(self._client, prefix or None))
         folders = [path for path in found["common_prefixes"] if is_key(path)]
-        return folders, [_info(meta) for meta in found["objects"] if is_key(meta["path"])]
+        objects = [_info(meta) for meta in found["objects"] if is_key(meta["path"])]
+        return folders, [info for info in objects if not self._is_ghost(info)]
+
+    def _is_ghost(self, info: ObjectInfo) -> bool:
+        """Say whether a listed object is only a folder that lost its last object, as SeaweedFS shows those for
+        a while: its key ends in ``/``, which the client drops."""
+        return bool(self._bucket.endpoint) and info.size_bytes == 0 and self.stat(info.key) is None
 
     def _holds_any(self, prefix: str) -> bool:
-        pages = obstore.list(self._client, prefix, chunk_size=1)
-        return self._call(prefix, lambda: any(len(page) > 0 for page in pages))
+        return next(self._scan_folders(prefix), None) is not None
 
     def _call(self, key: str, action: Callable[[], T]) -> T:
         self._require_same_process()
