@@ -24,6 +24,7 @@ from seawall.postgres.server_user import server_user, user_namespace_prefix
 NEAR, FAR = "eu-west", "eu-central"
 PORT = 5432
 _COMMAND_TIMEOUT_S = 120.0
+_LONGEST_PLACE = 40
 
 
 class DemoCommandFailed(Bug, code="demo-command-failed", status=98):
@@ -155,8 +156,10 @@ def set_stage(pg_bin: Path | None) -> Stage:
             "PostgreSQL refuses to run as root, and this machine forbids user namespaces",
             hint="run the demo as an ordinary user: seawall demo",
         )
-    # A short path: a Unix socket's may not be longer than 107 bytes.
-    return Stage(Path(tempfile.mkdtemp(prefix="seawall-demo-", dir="/tmp")), programs)
+    place = tempfile.gettempdir()
+    if len(place) > _LONGEST_PLACE:
+        place = "/tmp"  # the path of a Unix socket may not be longer than 107 bytes
+    return Stage(Path(tempfile.mkdtemp(prefix="seawall-demo-", dir=place)), programs)
 
 
 def _preferred_programs() -> ServerPrograms:
