@@ -9,7 +9,7 @@ child of this server's history" from appearing an hour into a recovery.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from seawall.model.timeline import TimelineHistory
@@ -66,7 +66,10 @@ def rank_backups(backups: Sequence[BackupT], history: TimelineHistory, moment: M
             f"no backup lies on the history of timeline {history.timeline}",
             hint="choose another --timeline; `seawall list` shows each backup's timeline",
         )
-    usable = [item for item in on_path if _ends_before(item, moment)]
+    usable = [item for item in on_path if _ends_before(item, moment, CLOCK_DOUBT)]
+    if not usable:
+        # Better one within the doubt than none: the WAL will tell whether it really ended before the moment.
+        usable = [item for item in on_path if _ends_before(item, moment, timedelta(0))]
     if not usable:
         first = min(on_path, key=lambda item: item.stop_lsn)
         raise TargetBeforeBackup(
@@ -77,10 +80,10 @@ def rank_backups(backups: Sequence[BackupT], history: TimelineHistory, moment: M
     return sorted(usable, key=lambda item: item.stop_lsn, reverse=True)
 
 
-def _ends_before(backup: Candidate, moment: Moment) -> bool:
+def _ends_before(backup: Candidate, moment: Moment, doubt: timedelta) -> bool:
     match moment:
         case AtTime(time=time):
-            return backup.stopped_at + CLOCK_DOUBT <= time
+            return backup.stopped_at + doubt <= time
         case AtLsn(lsn=lsn):
             return backup.stop_lsn <= lsn
         case _:
