@@ -24,7 +24,7 @@ from seawall.backup.needs import observe_needs
 from seawall.backup.page_guard import PageGuard
 from seawall.backup.pipeline import FileResult, ItemResult, Worker, run
 from seawall.backup.server_side import ServerSide
-from seawall.backup.source_files import SourceTree
+from seawall.backup.source_files import SourceTree, require_data_directory
 from seawall.backup.wal_wait import wait_for_wal
 from seawall.backup.writer_binding import bind
 from seawall.model.clock import Clock
@@ -149,6 +149,7 @@ class _FullBackup:
         self.policy = policy
         self.clock = clock
         self.on_progress = on_progress
+        require_data_directory(source.data_directory)
         self.control: ControlFile = read_control_file(source.data_directory)
         self.tree = SourceTree(source.data_directory, self.control, source.config_directories)
         self.corrupt: dict[str, tuple[int, ...]] = {}

@@ -40,6 +40,15 @@ _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _SHOWN = 20
 
 
+def require_data_directory(data_directory: Path) -> None:
+    """Raise SourceMissing unless ``data_directory`` is one."""
+    if not (data_directory / "PG_VERSION").is_file():
+        raise SourceMissing(
+            f"{data_directory} is no PostgreSQL data directory: it has no PG_VERSION",
+            hint="check the cluster's `data:` in the plan; `SHOW data_directory` on the server tells it",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFile:
     """One entry of the backup-to-be: where it is, and where it goes."""
@@ -115,15 +124,9 @@ class SourceTree:
         """Look at every file once; also learns ``total_bytes``.
 
         Raises:
-            SourceMissing: the data directory isn't one.
             SourceUnreadable: names all files that this user can't read.
             SourceUnsafe: a file that is neither file, folder nor a tablespace's link.
         """
-        if not (self.root / "PG_VERSION").exists():
-            raise SourceMissing(
-                f"{self.root} is no PostgreSQL data directory: it has no PG_VERSION",
-                hint="check the cluster's `data:` in the plan; `SHOW data_directory` on the server tells it",
-            )
         unreadable: list[str] = []
         for file in self.files(problems=unreadable):
             if not file.has_content:

@@ -21,6 +21,10 @@ class TargetUnreachable(InvalidInput, code="target-unreachable", status=27):
     """The target is not in the WAL that the repository holds."""
 
 
+class TargetUnwritable(InvalidInput, code="target-unwritable", status=28):
+    """The target directory, or a tablespace's, can't be made or written by this user."""
+
+
 class NoBackup(NotFound, code="no-backup", status=38):
     """The repository holds no complete backup of this cluster."""
 
@@ -50,7 +54,7 @@ class DirectoryNotEmpty(Refused, code="directory-not-empty", status=86):
 
 
 class SpaceShort(Refused, code="space-short", status=87):
-    """The target has too little free space."""
+    """The target has too little free space, or ran out of it while it was written."""
 
 
 class TablespaceUnsafe(Refused, code="tablespace-unsafe", status=88):

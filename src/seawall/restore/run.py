@@ -39,6 +39,7 @@ from seawall.restore.target import (
     claim_directory,
     clear_work,
     exclusive,
+    explain_os_error,
     finish_directory,
     give_up,
     lay_out,
@@ -61,7 +62,12 @@ def restore(
         RecoveryFailed, RecoveryStalled, CheckFailed: the server's own part went wrong; it is left for a look.
     Crash: run the same command again; the half-written directory is recognised.
     """
-    return _Restore(request, repositories, clock, on_phase).run()
+    try:
+        return _Restore(request, repositories, clock, on_phase).run()
+    except BrokenPipeError:
+        raise  # who watched the progress has gone
+    except OSError as error:
+        raise explain_os_error(error, request.data_directory) from error
 
 
 class _Restore:
@@ -139,11 +145,15 @@ class _Restore:
     def _search(self, plan: RestorePlan, programs: ServerPrograms) -> RestorePlan:
         """Find the backup after which a transaction or a named point lies."""
         self.on_phase("search", 0, None)
-        return search(
-            self.request.moment,
-            plans_from(self.request, plan.source),
-            lambda candidate, until: self._survey(candidate, programs, until),
-        )
+        try:
+            return search(
+                self.request.moment,
+                plans_from(self.request, plan.source),
+                lambda candidate, until: self._survey(candidate, programs, until),
+            )
+        except BaseException:
+            clear_work(self.work)  # nothing was begun, so nothing may be left beside the target
+            raise
 
     def _wal_bytes(self, plan: RestorePlan) -> int:
         segments = sum(folder.last - folder.first + 1 for folder in plan.path.folders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from seawall.model.errors import SeawallError
 from seawall.model.units import format_bytes
 from seawall.postgres.lifecycle import find_running_server
 from seawall.postgres.relation_files import path_inside
@@ -22,6 +24,7 @@ from seawall.restore.errors import (
     SpaceShort,
     TablespaceUnsafe,
     TargetInvalid,
+    TargetUnwritable,
 )
 from seawall.restore.spec import LOG_NAME, SPEC_NAME, SPOOL_NAME, work_directory
 
@@ -87,8 +90,10 @@ def check_directory(data_directory: Path, *, moves_aside: bool) -> None:
 
     Raises:
         DirectoryNotEmpty: it holds something that no unfinished restore left there.
+        TargetUnwritable: it can't be made.
     """
     if not data_directory.exists():
+        _check_parent(data_directory)
         return
     if not data_directory.is_dir():
         raise DirectoryNotEmpty(f"{data_directory} is a file", hint="--into takes a directory")
@@ -103,6 +108,37 @@ def check_directory(data_directory: Path, *, moves_aside: bool) -> None:
     raise DirectoryNotEmpty(
         f"{data_directory} is not empty",
         hint="restore into an empty directory, or say --move-aside to keep what is there under another name",
+    )
+
+
+def _check_parent(data_directory: Path) -> None:
+    above = next(place for place in data_directory.parents if os.path.lexists(place))
+    if not above.is_dir():
+        raise TargetUnwritable(
+            f"{data_directory} can't be made: {above} is no directory", hint="--into takes a directory"
+        )
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise TargetUnwritable(
+            f"{data_directory} can't be made: this user may not write in {above}",
+            hint=f"make it as an administrator and give it to this user, or restore elsewhere: ls -ld {above}",
+        )
+
+
+def explain_os_error(error: OSError, data_directory: Path) -> SeawallError:
+    """Return what an error of the operating system at the target means to whoever restores there.
+
+    Everything else that a restore touches has its own translation, so what arrives here is the target's.
+    """
+    place = error.filename if isinstance(error.filename, str) else str(data_directory)
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SpaceShort(
+            f"no space left at {place} while restoring into {data_directory}",
+            hint=f"df -h {data_directory.parent}; make space, then run the same command again: it starts over",
+        )
+    return TargetUnwritable(
+        f"{place} can't be written: {reason}",
+        hint=f"check owner, modes and the disk (ls -ld {data_directory.parent}; dmesg), then run it again",
     )
 
 
