@@ -7,12 +7,18 @@ local time may not exist or exist twice, so every time is turned into UTC here, 
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from seawall.model.lsn import Lsn
 from seawall.restore.errors import TargetInvalid
+
+_UTC_NAME = re.compile(r"\s*(?:utc|gmt|z)$", re.IGNORECASE)
+_SHORT_OFFSET = re.compile(r"(:\d\d(?:\.\d+)?)\s*([+-]\d\d)$")
+"""PostgreSQL's way to write an offset, ``10:41:07+02``."""
+_FIRST_YEAR, _LAST_YEAR = 1900, 9999
 
 
 class TargetAction(enum.Enum):
@@ -91,18 +97,19 @@ def parse_time(text: str, timezone: str) -> datetime:
     Raises:
         TargetInvalid: not a time; or a local time that the zone skips or has twice (daylight saving).
     """
-    cleaned = text.strip().replace(" UTC", "+00:00").replace("Z", "+00:00")
-    if cleaned[-3:-2] in ("+", "-") and ":" in cleaned[:-3]:
-        cleaned += ":00"  # PostgreSQL's short offset, "+02"
+    cleaned = _UTC_NAME.sub("+00:00", text.strip())
+    cleaned = _SHORT_OFFSET.sub(r"\1\2:00", cleaned)
     try:
         moment = datetime.fromisoformat(cleaned)
-    except ValueError as error:
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise TargetInvalid(
             f"{text!r} is not a time",
             hint='write it like "2026-11-25 10:41:07+00" (with the offset) or "2026-11-25 10:41:07"',
         ) from error
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC)
+    if not _FIRST_YEAR < moment.year < _LAST_YEAR:
+        raise TargetInvalid(f"{text!r} is no time of any backup", hint="check the year")
     try:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:

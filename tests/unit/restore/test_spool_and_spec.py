@@ -1,0 +1,129 @@
+"""The spool, the restore's spec, and the exit codes of ``restore_command`` in a planned restore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seawall.model.wal_name import SegmentName
+from seawall.repository.wal_errors import WalNotFound
+from seawall.restore.errors import WalMissing
+from seawall.restore.spec import RepositoryAddress, RestoreSpec, WalFolder
+from seawall.restore.spool import Spool
+from seawall.restore.wal_get import ABSENT, AHEAD_SEGMENTS, FOUND, Fetch, get_planned
+from seawall.storage.errors import StoreUnavailable
+
+SIZE = 1 << 20
+SPEC = RestoreSpec(
+    cluster="main",
+    system_identifier=7412345678901234567,
+    wal_segment_bytes=SIZE,
+    repositories=(RepositoryAddress("file:///r", None, None, {"key_id": "env:K"}, ("file:/k",)),),
+    path=(WalFolder(1, 1, 3, 5), WalFolder(2, 2, 6, 20)),
+    histories={2: "1\t0/600000\tno recovery target specified\n"},
+)
+
+
+def name(number: int, timeline: int = 1) -> str:
+    return str(SegmentName(timeline, number, SIZE))
+
+
+class Archive:
+    """Answers with the epoch and name as content; ``failing`` names raise."""
+
+    def __init__(self, failing: dict[str, Exception] | None = None) -> None:
+        self.asked: list[tuple[int, str]] = []
+        self.failing = failing or {}
+
+    def fetch(self, epoch: int, name: str) -> bytes:
+        self.asked.append((epoch, name))
+        if name in self.failing:
+            raise self.failing[name]
+        return f"{epoch} {name}".encode()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    (tmp_path / "spool").mkdir()
+    return Spool(tmp_path / "spool")
+
+
+def get(spool: Spool, wanted: str, archive: Archive) -> tuple[int, Path]:
+    destination = spool.folder.parent / "RECOVERYXLOG"
+    destination.unlink(missing_ok=True)
+    opener: Callable[[], Fetch] = lambda: archive.fetch  # noqa: E731 - typed for the protocol
+    return get_planned(SPEC, spool, wanted, destination, opener), destination
+
+
+def test_the_spec_is_read_as_it_was_written() -> None:
+    assert RestoreSpec.decode(SPEC.encode()) == SPEC
+    assert b"secret-value" not in SPEC.encode()
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        RestoreSpec.decode(b"{}")
+
+
+def test_a_segment_on_the_path_comes_from_its_epoch_and_brings_the_next_ones(spool: Spool) -> None:
+    archive = Archive()
+    status, destination = get(spool, name(6, 2), archive)
+    assert status == FOUND and destination.read_bytes() == f"2 {name(6, 2)}".encode()
+    assert len(archive.asked) == AHEAD_SEGMENTS
+    asked = len(archive.asked)
+    status, destination = get(spool, name(7, 2), archive)
+    assert status == FOUND and destination.read_bytes() == f"2 {name(7, 2)}".encode()
+    assert len(archive.asked) == asked, "it was in the spool"
+
+
+@pytest.mark.parametrize(
+    "wanted", [name(21, 2), name(6, 1), name(3, 3), "00000003.history", name(3) + ".partial"]
+)
+def test_what_is_proven_not_to_be_there_is_absent(spool: Spool, wanted: str) -> None:
+    archive = Archive()
+    assert get(spool, wanted, archive)[0] == ABSENT
+    assert archive.asked == [], "nobody has to be asked"
+
+
+def test_histories_come_from_the_plan(spool: Spool) -> None:
+    status, destination = get(spool, "00000002.history", Archive())
+    assert status == FOUND and destination.read_text() == SPEC.histories[2]
+
+
+def test_absence_below_the_proven_end_is_damage(spool: Spool) -> None:
+    gone = WalNotFound("not there", hint="none")
+    with pytest.raises(WalMissing, match="was in the archive when this restore was planned"):
+        get(spool, name(4), Archive({name(4): gone}))
+
+
+def test_a_store_that_is_out_is_never_the_end_of_the_wal(spool: Spool) -> None:
+    with pytest.raises(StoreUnavailable):
+        get(spool, name(4), Archive({name(4): StoreUnavailable("out", hint="wait")}))
+
+
+def test_trouble_further_ahead_is_left_to_the_call_that_needs_it(spool: Spool) -> None:
+    archive = Archive({name(5): StoreUnavailable("out", hint="wait")})
+    assert get(spool, name(4), archive)[0] == FOUND
+    with pytest.raises(StoreUnavailable):
+        get(spool, name(5), archive)
+
+
+def test_the_spool_gives_a_file_once_and_whole(spool: Spool, tmp_path: Path) -> None:
+    spool.put("a", b"one")
+    spool.put("a", b"one")
+    assert spool.has("a") and [entry.name for entry in spool.folder.iterdir()] == ["a"]
+    assert spool.take("a", tmp_path / "out") and (tmp_path / "out").read_bytes() == b"one"
+    assert not spool.has("a") and not spool.take("a", tmp_path / "out2")
+    assert not (tmp_path / "out2").exists()
+
+
+def test_the_spool_serves_a_pg_wal_on_another_file_system(spool: Spool) -> None:
+    elsewhere = Path("/dev/shm")
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == spool.folder.stat().st_dev:
+        pytest.skip("no second file system here")
+    spool.put("a", b"one")
+    destination = elsewhere / f"seawall-{spool.folder.parent.name}"
+    try:
+        assert spool.take("a", destination) and destination.read_bytes() == b"one"
+        assert not spool.has("a")
+    finally:
+        destination.unlink(missing_ok=True)
