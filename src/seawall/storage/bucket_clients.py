@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
+from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from seawall.storage.errors import StoreUrlInvalid
@@ -63,6 +64,17 @@ def make_client(
         },
     }
     account = dict(credentials or {})
+    try:
+        return _construct(bucket, account, general)
+    except BaseError:
+        # Its text may repeat a part of the credentials.
+        raise StoreUrlInvalid(
+            f"the settings for {bucket.url} can't be used: credentials, endpoint or region are malformed",
+            hint="check `credentials:`, `endpoint:` and `region:`, and the cloud's variables in the environment",
+        ) from None
+
+
+def _construct(bucket: Bucket, account: dict[str, str], general: dict[str, Any]) -> Client:
     if bucket.scheme == "s3":
         return _s3(bucket, account, general)
     if bucket.scheme == "gs":

@@ -228,25 +228,33 @@ class PosixWriter:
     def _link(self) -> None:
         folder, _, name = self._key.rpartition("/")
         for _ in range(_LINK_TRIES):
-            with opened_folder(self._root, folder, makes=True) as parent:
-                try:
-                    os.link(self._temporary, name, dst_dir_fd=parent, follow_symlinks=False)
-                except FileExistsError:
-                    # Its maker may have been killed before the sync, and who meets it will rely on it.
-                    os.fsync(parent)
-                    raise ObjectExists(f"{self._key} exists in file://{self._root}") from None
-                except FileNotFoundError:
-                    if not os.path.lexists(self._temporary):
-                        break
-                    continue  # the folder was removed between our entering it and the link
-                except OSError as error:
-                    raise self._explained(error) from error
-                os.fsync(parent)
+            try:
+                with opened_folder(self._root, folder, makes=True) as parent:
+                    self._link_in(parent, name)
                 return
+            except FileNotFoundError:
+                # A folder on the way was removed with its last object while we went in: make it again.
+                if not os.path.lexists(self._temporary):
+                    break
+        if not os.path.isdir(self._root):
+            raise missing_root(self._root)
         raise StoreUnavailable(
             f"{self._key} could not be stored: its temporary file {self._temporary} is gone",
             hint=f"nothing but Seawall may clean up {self._root}/{TEMPORARY}",
         )
+
+    def _link_in(self, parent: int, name: str) -> None:
+        try:
+            os.link(self._temporary, name, dst_dir_fd=parent, follow_symlinks=False)
+        except FileExistsError:
+            # Its maker may have been killed before the sync, and who meets it will rely on it.
+            os.fsync(parent)
+            raise ObjectExists(f"{self._key} exists in file://{self._root}") from None
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._explained(error) from error
+        os.fsync(parent)
 
     def _explained(self, error: OSError) -> Exception:
         if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
