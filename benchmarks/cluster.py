@@ -90,13 +90,14 @@ class Cluster:
         self._wait_for_archiver()
 
     def make_segments(self, wanted: int) -> list[Path]:
-        """Return ``wanted`` segments of real WAL, making more of it until there are enough."""
+        """Return the newest ``wanted`` segments of real WAL (the filler's, not the blanks of pgbench's own load),
+        making more of it until there are enough."""
         self.archive_with(self._keep_command())
         while len(self._whole_segments()) < wanted:
             self.query("UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid <= 300000")
             self.query("SELECT pg_switch_wal()")
             self._wait_for_archiver()
-        return self._whole_segments()[:wanted]
+        return self._whole_segments()[-wanted:]
 
     def stop(self) -> None:
         """Stop the server, at once."""

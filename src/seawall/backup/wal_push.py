@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from seawall.backup.errors import AllRepositoriesFailed, WalPathInvalid
-from seawall.backup.writer_binding import bind
 from seawall.model.errors import SeawallError
 from seawall.model.wal_name import WalFileKind, classify
-from seawall.repository.writers import writer_fingerprint
 
 if TYPE_CHECKING:
     from seawall.repository.repository import Repository
@@ -25,8 +22,7 @@ if TYPE_CHECKING:
 _SYSTEM_IDENTIFIER_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class PushTarget:
+class PushTarget(NamedTuple):
     """One repository of the plan; ``ack`` is ``required``, ``any`` or ``none``."""
 
     name: str
@@ -34,8 +30,7 @@ class PushTarget:
     open: Callable[[], Repository]
 
 
-@dataclass(frozen=True, slots=True)
-class PushResult:
+class PushResult(NamedTuple):
     """What each repository answered: an outcome's word, or the error."""
 
     stored: dict[str, str]
@@ -67,15 +62,23 @@ def push_wal(
             hint="archive_command = 'seawall wal push %p' (with %p, not %f)",
         )
     raw = _read(data_directory / path)
+    # From here on a thread compresses, while this one imports what is left and asks the repositories.
+    from seawall.repository.codec import CompressionPolicy
+    from seawall.repository.wal_pieces import WalPieces
+
+    policy = CompressionPolicy(level=compression_level)
+    pieces = WalPieces(raw, policy)
     system_identifier = read_system_identifier(data_directory)
     if kind in (WalFileKind.SEGMENT, WalFileKind.PARTIAL):
         from seawall.postgres.wal_file import check_segment
 
         check_segment(name, raw, len(raw), system_identifier=system_identifier)
+    from seawall.repository.writers import writer_fingerprint
+
     fingerprint = writer_fingerprint(state_directory, data_directory)
 
     def push_into(repository: Repository) -> str:
-        from seawall.repository.codec import CompressionPolicy
+        from seawall.backup.writer_binding import bind
         from seawall.repository.wal_archive import WalArchive
 
         binding = bind(
@@ -85,12 +88,11 @@ def push_wal(
             fingerprint=fingerprint,
             data_directory=data_directory,
         )
-        policy = CompressionPolicy(level=compression_level)
         archive = WalArchive(repository, cluster, system_identifier, policy=policy)
         if binding.is_superseded:
-            archive.push_diverged(binding.epoch, name, raw)
+            archive.push_diverged(binding.epoch, name, raw, pieces=pieces)
             return "diverged"
-        return archive.push(binding.epoch, name, raw).value
+        return archive.push(binding.epoch, name, raw, pieces=pieces).value
 
     result = PushResult({}, {})
     for target in targets:

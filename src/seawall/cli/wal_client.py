@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 STANDBY = "--standby"
 _PUSH_OPTIONS = ("--plan", "--cluster", "--data-directory")
+_SWITCH_INTERVAL_S = 0.0002
+"""How long imports may keep the compressing thread from the GIL, which it wants for microseconds."""
 _GET_OPTIONS = ("--restore", "--plan", "--cluster", "--data-directory")
 
 
@@ -59,6 +61,7 @@ def _push(arguments: list[str]) -> int:
     from seawall.backup.wal_push import PushTarget, push_wal
     from seawall.plan.compiled import load_compiled
 
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     plan = load_compiled(options.get("--plan"))
     name = _cluster_name(plan, options.get("--cluster"))
     cluster = plan.clusters[name]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from seawall.repository.codec import CompressionPolicy
     from seawall.repository.lineage import SegmentRange
     from seawall.repository.repository import Repository
+    from seawall.repository.wal_pieces import WalPieces
     from seawall.storage.protocol import Buffer
 
 _FOLDER = re.compile(r"([0-9A-F]{8})-([0-9A-F]{8})")
@@ -79,7 +80,13 @@ class WalArchive:
         return self.repository.store.url
 
     def push(
-        self, epoch: int, name: str, raw: Buffer, *, attributes: Mapping[str, object] | None = None
+        self,
+        epoch: int,
+        name: str,
+        raw: Buffer,
+        *,
+        attributes: Mapping[str, object] | None = None,
+        pieces: WalPieces | None = None,
     ) -> PushOutcome:
         """Make one file that PostgreSQL archives durable; pushing the same bytes again succeeds.
 
@@ -88,15 +95,21 @@ class WalArchive:
             FrameDamaged: what is archived under the name can't be read.
         Crash: the object is there whole or not at all; a re-run finds it IDENTICAL or stores it.
         """
-        return self._put(self._key(epoch, name), name, raw, attributes)
+        return self._put(self._key(epoch, name), name, raw, attributes, pieces)
 
     def push_diverged(
-        self, epoch: int, name: str, raw: Buffer, *, attributes: Mapping[str, object] | None = None
+        self,
+        epoch: int,
+        name: str,
+        raw: Buffer,
+        *,
+        attributes: Mapping[str, object] | None = None,
+        pieces: WalPieces | None = None,
     ) -> PushOutcome:
         """Quarantine a file of a superseded writer: refusing it would fill that server's disk and lose its
         tail, mixing it in would break the lineage. Raises and leaves as :meth:`push`."""
         key = diverged_key(self.cluster, self.system_identifier, epoch, timeline_of(name), name)
-        return self._put(key, name, raw, attributes)
+        return self._put(key, name, raw, attributes, pieces)
 
     def has(self, epoch: int, name: str) -> bool:
         """Say whether this epoch archived the file, without reading it."""
@@ -287,7 +300,14 @@ class WalArchive:
         claims = TermLog(self.repository, self.cluster).claims()
         return Lineage(claims, self.segment_bytes).limits(timeline, epochs)
 
-    def _put(self, key: str, name: str, raw: Buffer, attributes: Mapping[str, object] | None) -> PushOutcome:
+    def _put(
+        self,
+        key: str,
+        name: str,
+        raw: Buffer,
+        attributes: Mapping[str, object] | None,
+        pieces: WalPieces | None,
+    ) -> PushOutcome:
         if classify(name) is None:
             raise ValueError(f"PostgreSQL never archives a file named {name!r}")
         sealed = seal_wal(
@@ -298,6 +318,7 @@ class WalArchive:
             system_identifier=self.system_identifier,
             attributes=attributes,
             policy=self._policy,
+            pieces=pieces,
         )
         try:
             self.repository.store.put(key, sealed.data)

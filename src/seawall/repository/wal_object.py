@@ -1,7 +1,7 @@
 """One archived WAL file as an object: header, a meta frame, then its bytes in frames of 1 MiB.
 
 The meta frame says what the file is and what it hashes to, so that a duplicate is recognised by reading a
-kilobyte. Two threads compress; sealing follows in order, since a frame's nonce is its offset.
+kilobyte. Compression runs ahead (:mod:`seawall.repository.wal_pieces`); sealing follows in order.
 
 This is on the path of ``archive_command``, which starts a process for every 16 MiB: imports are measured.
 """
@@ -9,14 +9,13 @@ This is on the path of ``archive_command``, which starts a process for every 16 
 from __future__ import annotations
 
 import mmap
-import threading
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from blake3 import blake3
 
 from seawall.model.wal_name import timeline_of
-from seawall.repository.codec import Codec, CompressionPolicy, Compressor
+from seawall.repository.codec import Codec, CompressionPolicy
 from seawall.repository.control_json import Fields, text_field
 from seawall.repository.crypto import CryptoContext
 from seawall.repository.errors import ControlDamaged, FrameDamaged
@@ -31,12 +30,11 @@ from seawall.repository.frames import (
     open_object,
 )
 from seawall.repository.records import count_field, decimal_field, decode_record, encode_record
+from seawall.repository.wal_pieces import WalPieces
 from seawall.storage.protocol import Buffer
 
-WAL_FRAME_BYTES = 1 << 20
 META_READ_BYTES = 4 << 10
 """What is read of an object to learn its meta frame in one request; a longer one takes a second."""
-_THREADS = 2
 
 
 class WalMeta(NamedTuple):
@@ -68,113 +66,41 @@ def seal_wal(
     system_identifier: int,
     attributes: Mapping[str, object] | None = None,
     policy: CompressionPolicy | None = None,
+    pieces: WalPieces | None = None,
 ) -> SealedWal:
-    """Return ``raw`` as the object to be put at ``key``."""
-    view = memoryview(raw).cast("B")
+    """Return ``raw`` as the object to be put at ``key``; ``pieces`` of it may be on their way already."""
+    pieces = pieces or WalPieces(raw, policy)
+    view = pieces.view
     sealer = ObjectSealer(context, ObjectKind.WAL, key)
-    pipeline = _Pipeline(view, sealer, policy)
-    pipeline.start()
     meta = WalMeta(
         name, len(view), blake3(view).hexdigest(), system_identifier, timeline_of(name), attributes or {}
     )
-    return SealedWal(pipeline.finish(encode_record(_meta_fields(meta))), sealer.header, meta)
+    return SealedWal(_seal_all(sealer, encode_record(_meta_fields(meta)), pieces), sealer.header, meta)
 
 
-class _Pipeline:
-    """Compresses pieces of one file in the caller's thread and another, and seals them in order.
-
-    Whoever has compressed the piece that is next seals it, and all behind it that are ready, while the other
-    goes on compressing. So few compressed pieces are alive at once: in a process that lives for one segment,
-    fresh memory costs as much as compression.
-    """
-
-    def __init__(self, view: memoryview, sealer: ObjectSealer, policy: CompressionPolicy | None) -> None:
-        self._view = view
-        self._sealer = sealer
-        self._policy = policy
-        self._count = -(-len(view) // WAL_FRAME_BYTES)
-        self._target = memoryview(b"")
-        self._ready: dict[int, bytes] = {}
-        self._begun = 0
-        self._sealed = 0
-        self._is_sealing = True  # by the caller, until the meta frame is in
-        self._lock = threading.Lock()
-        self._failure: BaseException | None = None
-        self._threads = [
-            threading.Thread(target=self._guarded_work, daemon=True)
-            for _ in range(min(_THREADS, self._count) - 1)
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def finish(self, meta: bytes) -> memoryview:
-        """Seal the meta frame, help, wait for the others, and return the whole object."""
-        sealer = self._sealer
-        most = (
-            HEADER_BYTES
-            + sealer.frame_length(len(meta))
-            + self._count * sealer.frame_length(MAX_STORED_BYTES)
+def _seal_all(sealer: ObjectSealer, meta: bytes, pieces: WalPieces) -> memoryview:
+    """Return header, meta frame and every piece, sealed in order: a frame's nonce is its offset."""
+    most = (
+        HEADER_BYTES + sealer.frame_length(len(meta)) + pieces.count * sealer.frame_length(MAX_STORED_BYTES)
+    )
+    target = _fresh_memory(most)
+    target[:HEADER_BYTES] = sealer.header
+    sealer.seal_into(
+        target[sealer.offset :],
+        meta,
+        len(meta),
+        content=FrameContent.META,
+        codec=Codec.STORED,
+        is_last=not pieces.count,
+    )
+    for number in range(pieces.count):
+        sealer.seal_into(
+            target[sealer.offset :],
+            pieces.take(number),
+            pieces.raw_length(number),
+            is_last=number + 1 == pieces.count,
         )
-        self._target = _fresh_memory(most)
-        self._target[:HEADER_BYTES] = sealer.header
-        self._seal(meta, len(meta), content=FrameContent.META, codec=Codec.STORED, is_last=not self._count)
-        self._seal_ready()
-        self._work()
-        for thread in self._threads:
-            thread.join()
-        if self._failure is not None:
-            raise self._failure
-        return self._target[: sealer.offset]
-
-    def _guarded_work(self) -> None:
-        try:
-            self._work()
-        except Exception as error:  # noqa: BLE001 - a thread's top: finish() raises it
-            self._failure = error
-
-    def _work(self) -> None:
-        compressor = Compressor(self._policy)
-        while True:
-            with self._lock:
-                number = self._begun
-                self._begun += 1
-            if number >= self._count:
-                return
-            start = number * WAL_FRAME_BYTES
-            compressed = compressor.compress(self._view[start : start + WAL_FRAME_BYTES])
-            with self._lock:
-                self._ready[number] = compressed
-                is_mine = not self._is_sealing
-                self._is_sealing = True
-            if is_mine:
-                self._seal_ready()
-
-    def _seal_ready(self) -> None:
-        """Seal while the next piece is ready; only whoever set ``_is_sealing`` is here."""
-        while True:
-            with self._lock:
-                number = self._sealed
-                compressed = self._ready.pop(number, None)
-                if compressed is None:
-                    self._is_sealing = False
-                    return
-            raw_length = min(WAL_FRAME_BYTES, len(self._view) - number * WAL_FRAME_BYTES)
-            self._seal(compressed, raw_length, is_last=number + 1 == self._count)
-            self._sealed = number + 1
-
-    def _seal(
-        self,
-        payload: bytes,
-        raw_length: int,
-        *,
-        content: FrameContent = FrameContent.DATA,
-        codec: Codec = Codec.ZSTD,
-        is_last: bool,
-    ) -> None:
-        target = self._target[self._sealer.offset :]
-        self._sealer.seal_into(target, payload, raw_length, content=content, codec=codec, is_last=is_last)
+    return target[: sealer.offset]
 
 
 def _fresh_memory(size: int) -> memoryview:
