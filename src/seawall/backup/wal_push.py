@@ -7,6 +7,8 @@ zeros would be found out only on the day of the recovery.
 
 from __future__ import annotations
 
+import io
+import mmap
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -134,7 +136,7 @@ def read_system_identifier(data_directory: Path) -> int:
     return int.from_bytes(head, "little")
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> memoryview:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -143,4 +145,18 @@ def _read(path: Path) -> bytes:
             hint="archive_command = 'seawall wal push %p'; %p is relative to the data directory",
         ) from error
     with open(descriptor, "rb", buffering=0) as file:
-        return file.read()
+        return read_all(file, os.fstat(descriptor).st_size)
+
+
+def read_all(file: io.FileIO, size: int) -> memoryview:
+    """Return ``size`` bytes, or what there is of them, in fresh memory of huge pages where there are: at 16 MiB,
+    ordinary pages cost more time than the read itself."""
+    if size == 0:
+        return memoryview(b"")
+    memory = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    view, got = memoryview(memory), 0
+    while got < size and (count := file.readinto(view[got:])):
+        got += count
+    return view[:got]

@@ -13,6 +13,7 @@ from seawall.model.wal_name import SegmentName
 from seawall.repository.wal_archive import WalArchive
 
 _FIRST_PAUSE_S = 0.02
+_GROWTH = 1.15
 _LONGEST_PAUSE_S = 1.0
 
 
@@ -40,4 +41,4 @@ def wait_for_wal(
                 missing=[str(segment) for segment in missing],
             )
         clock.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE_S)
