@@ -165,7 +165,8 @@ class App:
     def archive_command(self, cluster: str) -> str:
         """Return the ``archive_command`` of a primary of ``cluster`` under this plan."""
         plan = shlex.quote(os.path.abspath(self.plan.path))
-        return f"{self.seawall_command()} wal push --plan {plan} --cluster {cluster} %p"
+        command = f"{self.seawall_command()} wal push --plan {plan} --cluster {cluster}"
+        return command.replace("%", "%%") + " %p"
 
     def primary_claim(self, cluster: str, claimed_by: str | None) -> PrimaryClaim:
         """Return how a restored server takes ``cluster`` over; by this user if nobody is named."""

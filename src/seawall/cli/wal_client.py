@@ -26,7 +26,7 @@ STANDBY = "--standby"
 _PUSH_OPTIONS = ("--plan", "--cluster", "--data-directory")
 _SWITCH_INTERVAL_S = 0.0002
 """How long imports may keep the compressing thread from the GIL, which it wants for microseconds."""
-_GET_OPTIONS = ("--restore", "--plan", "--cluster", "--data-directory")
+_GET_OPTIONS = ("--restore", "--absent-status", "--plan", "--cluster", "--data-directory")
 
 
 def run(verb: str, arguments: list[str]) -> int:
@@ -118,15 +118,27 @@ def _get(arguments: list[str]) -> int:
         raise UsageInvalid("wal get needs the file that a restore wrote, or --standby", hint=usage)
     from seawall.restore.spec import SPOOL_NAME, RestoreSpec
     from seawall.restore.spool import Spool
-    from seawall.restore.wal_get import get_planned
+    from seawall.restore.wal_get import ABSENT, get_planned
 
+    absent_status = _absent_status(options)
     spec_path = Path(options["--restore"])
     try:
         spec = RestoreSpec.decode(spec_path.read_bytes())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageInvalid(f"{spec_path} can't be used: {error}", hint="run the restore again") from error
     spool = Spool(spec_path.parent / SPOOL_NAME)
-    return get_planned(spec, spool, name, Path(destination), lambda: _fetcher(spec))
+    status = get_planned(spec, spool, name, Path(destination), lambda: _fetcher(spec))
+    return absent_status if status == ABSENT else status
+
+
+def _absent_status(options: dict[str, str]) -> int:
+    """Return how "not there" is to be said: the command of a restore wants a status that nothing else has."""
+    from seawall.restore.wal_get import ABSENT
+
+    text = options.get("--absent-status", str(ABSENT))
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 126):
+        raise UsageInvalid(f"--absent-status takes 1 to 125, not {text!r}", hint="run the restore again")
+    return int(text)
 
 
 def _get_for_standby(options: dict[str, str], name: str, destination: Path) -> int:

@@ -45,6 +45,7 @@ from seawall.restore.target import (
     lay_out,
 )
 from seawall.restore.wal_fill import WalSurvey, fill_and_survey, has_record_from, open_spool
+from seawall.restore.wal_get import planned_command
 from seawall.restore.wal_search import search, settle, tablespace_folders
 
 
@@ -284,7 +285,9 @@ class _Restore:
             moment=moment,
             timeline=plan.path.history.timeline,
             action=request.action,
-            restore_command=f"{request.seawall_command} wal get --restore {_shell(self.work / SPEC_NAME)} %f %p",
+            restore_command=planned_command(
+                request.seawall_command.replace("%", "%%"), _shell(self.work / SPEC_NAME)
+            ),
             is_primary=claim is not None,
             archive_command=claim.archive_command if claim else "",
             extra_settings=request.settings,

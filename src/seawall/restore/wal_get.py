@@ -23,11 +23,27 @@ if TYPE_CHECKING:
 
 FOUND = 0
 ABSENT = 1
+PROVEN_ABSENT = 74
+"""What :func:`planned_command` is told instead of :data:`ABSENT`: no interpreter, shell or crash ends with it."""
 AHEAD_SEGMENTS = 8
 """How many further segments one call fetches: the start-up of a process is then paid once for eight."""
 
 Fetch = Callable[[int, str], bytes]
 """Fetch (epoch, name) from the first repository that gives it; raises WalNotFound, Unavailable and kin."""
+
+
+def planned_command(seawall_command: str, spec: str) -> str:
+    """Return the ``restore_command`` of a planned restore; both arguments are quoted for it already.
+
+    A Python that can't start (a virtual environment that is gone, an import that fails, a last flush to a full
+    disk) ends with 1 or 120, and PostgreSQL would take that for the end of the WAL and promote. So "not there"
+    comes as a status of its own, and all others that are not success become 126; what is above passes.
+    """
+    get = f"{seawall_command} wal get --restore {spec} --absent-status {PROVEN_ABSENT} %f %p"
+    return (
+        f"{get}; s=$?; case $s in 0) exit 0;; {PROVEN_ABSENT}) exit {ABSENT};; esac; "
+        "[ $s -gt 125 ] && exit $s; exit 126"
+    )
 
 
 def get_planned(
