@@ -32,7 +32,14 @@ class ProvenPath:
     end: Lsn
     segment_bytes: int
     hole: SegmentName | None
-    """The first missing segment, where later ones exist; None if the archive simply ends."""
+    """The first missing segment, where more is known to exist: later segments, or a switch that the history
+    tells of. None if the archive simply ends."""
+
+    @property
+    def lacks_its_switch(self) -> bool:
+        """Whether the timeline's first segment, with the end of its parent in it, is what is missing."""
+        switches = self.history.switches
+        return self.hole is not None and bool(switches) and self.end < switches[-1].at
 
     def segments(self) -> list[tuple[int, SegmentName]]:
         """Return (epoch, segment) in order of replay."""
@@ -66,6 +73,9 @@ def prove_path(archive: WalArchive, record: BackupRecord, history: TimelineHisto
                 hole = SegmentName(timeline, number, size)
             break
     end = Lsn(number * size)
+    if hole is None and history.switches and end < history.switches[-1].at:
+        # The timeline was begun, so WAL up to its beginning existed: an end before that is no end.
+        hole = SegmentName(history.timeline, number, size)
     if end < record.stop_lsn:
         missing = hole or SegmentName(record.timeline, number, size)
         raise WalMissing(
@@ -98,6 +108,17 @@ def check_reach(path: ProvenPath, moment: Moment, url: str) -> None:
 
 def hole_error(path: ProvenPath, moment: Moment, url: str) -> WalMissing:
     """Return the error that says that a hole lies on the way to ``moment``."""
+    if path.lacks_its_switch and path.hole is not None and path.hole.timeline == path.history.timeline:
+        switch = path.history.switches[-1]
+        return WalMissing(
+            f"timeline {path.history.timeline} began at {switch.at}, but its first WAL segment {path.hole} is "
+            f"not in {url}: {moment} can't be reached along it, and the end of timeline {switch.timeline} would "
+            "be lost",
+            hint="wait until the server that began it has archived it. If that server is gone: "
+            f"--timeline {switch.timeline} (everything that is archived of it, also what came after {switch.at}), "
+            f"or --timeline {switch.timeline} --to-lsn {switch.at}",
+            segment=str(path.hole),
+        )
     return WalMissing(
         f"WAL segment {path.hole} is missing in {url}, although later ones are there: {moment} can't be reached",
         hint=f"restore up to the hole with --to-lsn {path.end}, or from another repository (--repository)",

@@ -109,6 +109,23 @@ def test_the_segment_of_a_switch_is_taken_from_the_child(repository: Repository)
     assert path.end == at(7) and path.hole is None
 
 
+def test_a_timeline_without_its_first_segment_is_no_way_to_the_latest_moment(repository: Repository) -> None:
+    """A restored primary promoted, archived its history, and died: the end of timeline 1 must not be dropped."""
+    push_segments(repository, range(3, 9))
+    path = prove(repository, record(3, 4), TimelineHistory(2, (TimelineSwitch(1, at(6, 100)),)))
+    assert path.end == at(6) and path.hole is not None and (path.hole.timeline, path.hole.number) == (2, 6)
+    with pytest.raises(WalMissing, match="timeline 2 began at 0/600064") as caught:
+        check_reach(path, Latest(), "memory:")
+    assert "--timeline 1" in caught.value.hint
+    check_reach(path, AtLsn(at(5, 8)), "memory:")
+
+
+def test_a_timeline_that_began_at_a_border_needs_nothing_more(repository: Repository) -> None:
+    push_segments(repository, range(3, 6))
+    path = prove(repository, record(3, 3), TimelineHistory(2, (TimelineSwitch(1, at(6)),)))
+    assert path.end == at(6) and path.hole is None
+
+
 def test_a_switch_at_the_border_of_a_segment(repository: Repository) -> None:
     push_segments(repository, range(3, 5))
     push_segments(repository, range(5, 6), timeline=2)
