@@ -13,9 +13,8 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from seawall.model.clock import Clock, SystemClock
 from seawall.model.errors import InvalidInput, SeawallError
@@ -38,8 +37,7 @@ class NameUnknown(InvalidInput, code="name-unknown", status=11):
     """A cluster or repository was named that the plan doesn't have, or none was where there are several."""
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+class App(NamedTuple):
     """A loaded plan and what can be made of it."""
 
     plan: Plan

@@ -7,16 +7,15 @@ the data directory, so it is never copied with it, joined with the directory's r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from seawall.backup.errors import WriterNotBound, WrongServer
 from seawall.repository.repository import Repository
 from seawall.repository.terms import Term, TermLog
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """What the term log says of a writer: the epoch it may write in, or that its epoch is over."""
 
     epoch: int

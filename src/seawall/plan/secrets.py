@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from seawall.plan.errors import SecretUnusable
 
@@ -19,8 +19,7 @@ MOST_BYTES = 1 << 20
 _KEY_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class SecretReference:
+class SecretReference(NamedTuple):
     """Where a secret is. ``is_passphrase`` marks a repository key that is words, not a key file's content."""
 
     scheme: str
@@ -46,11 +45,13 @@ class SecretReference:
         return f"{'passphrase:' if self.is_passphrase else ''}{self.scheme}:{self.target}"
 
 
-@dataclass(frozen=True, slots=True)
 class Secret:
     """A resolved secret. Shown only as a mask; :meth:`reveal` is the one way to the bytes."""
 
-    _content: bytes = field(repr=False)
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
 
     def reveal(self) -> bytes:
         """Return the bytes, without the line end that editors and programs append."""

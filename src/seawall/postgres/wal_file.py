@@ -10,7 +10,7 @@ On the path of ``wal push``: imports nothing heavy.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from seawall.model.lsn import Lsn
 from seawall.model.wal_name import SegmentName
@@ -30,8 +30,7 @@ _KNOWN_FLAGS = 0x000F
 _MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class WalPageHeader:
+class WalPageHeader(NamedTuple):
     """The long header of a segment's first page.
 
     ``timeline`` is that of the page, which is older than the segment's own in the first segment of a
