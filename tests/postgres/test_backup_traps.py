@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from seawall.postgres.programs import ServerPrograms
+from tests.support.plans import CLUSTER
 from tests.support.recovery import CONSOLE, Protected, contents, protected, wait_until
 from tests.support.user_namespace import as_ordinary_user
 
@@ -67,7 +68,7 @@ def test_danger_11_unreadable_files_are_all_found_before_the_first_byte(shop: Pr
     closed.chmod(0o700)
     assert done.returncode == 82, done.stderr
     assert all(str(place) in done.stderr for place in [*places, closed]), done.stderr
-    assert not list((shop.folder / "far").rglob("packs")), "nothing was copied"
+    assert not (shop.folder / "far" / "leases").exists(), "nothing was begun"
     assert shop.cluster.value("SELECT count(*) FROM pg_stat_activity WHERE query ~ 'backup_start'") == 1
 
 
@@ -102,8 +103,9 @@ def test_a_tablespace_made_while_the_backup_runs_is_left_to_the_wal(shop: Protec
     text = shop.plan.read_text()
     shop.plan.write_text(text.replace("    wal: {", "    backup: {throttle: 16MiB/s}\n    wal: {"))
     process = shop.popen("backup", "--json")
-    packs = shop.folder / "far"
-    wait_until(lambda: any(packs.rglob("packs/*")) or process.poll() is not None, "the copy to begin")
+    leases = shop.folder / "far" / "leases" / CLUSTER
+    wait_until(lambda: leases.exists() or process.poll() is not None, "the copy to begin")
+    assert process.poll() is None, "the backup goes on while the tablespace is made"
     shop.cluster.sql(
         f"CREATE TABLESPACE late LOCATION '{place}'", "CREATE TABLE v TABLESPACE late AS TABLE t"
     )
