@@ -20,8 +20,9 @@ from seawall.model.lsn import Lsn
 from seawall.postgres.control_file import CONTROL_FILE_PATH, parse_control_file, with_unusable_checkpoint
 from seawall.postgres.programs import ServerPrograms, find_programs
 from seawall.repository.backup_reader import BackupReader
+from seawall.repository.terms import Term
 from seawall.repository.wal_archive import WalArchive
-from seawall.restore.adopt import claim_primary
+from seawall.restore.adopt import claim_primary, observe_heads
 from seawall.restore.configure import RecoverySetup, prepare_recovery
 from seawall.restore.copy import Layout, copy_files
 from seawall.restore.durable import sync_folder, write_durably
@@ -86,12 +87,15 @@ class _Restore:
         self.clock = clock
         self.on_phase = on_phase
         self.work = work_directory(request.data_directory)
+        self.heads: dict[str, Term] = {}
         self._cancelled = threading.Event()
 
     def run(self) -> RestoreReport:
         request = self.request
         began = self.clock.monotonic()
         self.on_phase("prove", 0, None)
+        if request.claim is not None:
+            self.heads = observe_heads([item.repository for item in self.repositories], request.cluster)
         plan = plan_restore(request, self.repositories, self.clock)
         programs = find_programs(plan.record.pg_version_num // 10000, request.pg_bin)
         check_readiness(plan.record.needs, programs)
@@ -280,7 +284,9 @@ class _Restore:
         control = parse_control_file(record.control_file)
         claim = request.claim
         if claim is not None:
-            claim_primary(claim, [item.repository for item in self.repositories], request, plan.path)
+            claim_primary(
+                claim, [item.repository for item in self.repositories], self.heads, request, plan.path
+            )
         setup = RecoverySetup(
             moment=moment,
             timeline=plan.path.history.timeline,
