@@ -68,7 +68,8 @@ def _describe(repository: Repository, cluster: str) -> dict[str, Any]:
                 "raw_bytes": record.raw_bytes,
                 "stored_bytes": record.stored_bytes,
                 "corrupt_files": len(record.corrupt),
-                "system_identifier": record.system_identifier,
+                # Text: it may be more than what the floating point numbers of other readers hold.
+                "system_identifier": str(record.system_identifier),
             }
             for record in listing.backups
         ]

@@ -6,9 +6,11 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from seawall.model.lsn import Lsn
 from seawall.model.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -20,7 +22,22 @@ _LOG_EVERY_S = 30.0
 
 def print_json(document: object) -> None:
     """Print one JSON document on standard output; times are ISO 8601, paths and LSNs text."""
-    print(json.dumps(document, indent=2, default=str))
+    print(json.dumps(_as_text(document), indent=2, default=_plain))
+
+
+def _as_text(value: object) -> object:
+    """Write LSNs as PostgreSQL does: to ``json`` they are integers, and never ask for a ``default``."""
+    if isinstance(value, Lsn):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _as_text(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_text(item) for item in value]
+    return value
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
