@@ -15,6 +15,7 @@ from seawall.storage.errors import ObjectExists, ObjectMissing, StoreMissing, St
 from seawall.storage.protocol import ObjectStore
 from seawall.storage.retry import PART_BYTES, RetryPolicy
 from seawall.storage.urls import StoreOptions, open_store
+from tests.support.recovery import wait_until
 from tests.support.s3_server import BUCKET, KEY_ID, S3Address, S3Server, weed_program
 from tests.support.servers import remove_folder, temporary_folder
 from tests.support.tcp_proxy import Mode, TcpProxy
@@ -154,15 +155,15 @@ def test_a_server_killed_in_mid_upload_never_shows_half_an_object(own_server: S3
 
     thread = threading.Thread(target=write)
     thread.start()
-    time.sleep(1.0)
+    wait_until(lambda: len(outcomes) >= 2, "two objects before the kill")
+    time.sleep(0.05)  # into the next, a large one
     own_server.kill()
     time.sleep(0.5)
     own_server.start()
-    time.sleep(1.0)
+    wait_until(lambda: len(outcomes) >= 5, "objects after the restart")
     stop.set()
     thread.join(timeout=60)
     assert not thread.is_alive()
-    assert len(outcomes) > 2
     _check_outcomes(store, outcomes)
 
 

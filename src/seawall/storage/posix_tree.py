@@ -98,7 +98,7 @@ def _make_and_enter(name: str, parent: int) -> int:
         try:
             return os.open(name, _FOLDER, dir_fd=parent)
         except FileNotFoundError:
-            pass
+            pass  # made below
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
             _inherit_owner(name, parent)

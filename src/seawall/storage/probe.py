@@ -92,7 +92,7 @@ def _try_creating(store: ObjectStore, folder: str, written: list[str], details: 
     try:
         store.put(key, os.urandom(64))
     except ObjectExists:
-        pass
+        pass  # as it must be
     else:
         details.append("a second put of the same key succeeded: If-None-Match is ignored")
         return False

@@ -120,7 +120,7 @@ def _open_bucket(url: str, parts: SplitResult, options: StoreOptions) -> ObjectS
         raise StoreUrlInvalid(
             f"the endpoint {endpoint!r} is no address", hint=f"https://{endpoint}, or http:// without TLS"
         )
-    from seawall.storage.bucket_clients import Bucket
+    from seawall.storage.bucket_client import Bucket
     from seawall.storage.object_store import open_bucket
 
     bucket = Bucket(

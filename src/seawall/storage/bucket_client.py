@@ -1,4 +1,8 @@
-"""How a bucket's client is made: timeouts on everything, credentials from the caller or the environment.
+"""The edge to the client of buckets: how it is made, and what its errors mean here.
+
+Everything gets a timeout; credentials come from the caller or the environment. The client has few exception
+types and puts the server's answer into the text, so the HTTP status and the error code are read from there; a
+missing object is the builtin FileNotFoundError.
 
 S3 and its like are tested; Google Cloud Storage and Azure are constructed the same way and are untested.
 Credentials are handed to the client as values and are in no message.
@@ -7,15 +11,31 @@ Credentials are handed to the client as values and are in no message.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-from obstore.exceptions import BaseError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from seawall.storage.errors import StoreUrlInvalid
+from seawall.model.errors import SeawallError
+from seawall.storage.errors import (
+    ObjectExists,
+    ObjectMissing,
+    StoreFull,
+    StoreMissing,
+    StoreRefused,
+    StoreUnavailable,
+    StoreUrlInvalid,
+)
 from seawall.storage.retry import RetryPolicy
 
 Client: TypeAlias = S3Store | GCSStore | AzureStore
@@ -137,3 +157,58 @@ def check_account(scheme: str, credentials: Mapping[str, str] | None) -> None:
                 "the credentials' secret for gs:// is not the JSON of a service account's key",
                 hint="secret: file:/etc/seawall/service-account.json",
             ) from None
+
+
+CLIENT_ERRORS = (BaseError, OSError)
+"""Everything that a call of the client may raise for reasons outside this process."""
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_FULL = ("QuotaExceeded", "StorageFull", "XMinioStorageFull", "InsufficientCapacity")
+_PASSING = (408, 409, 425, 429)
+
+
+def status_of(error: BaseException) -> int:
+    """Return the HTTP status that the server answered, 0 if it did not answer."""
+    found = _STATUS.search(str(error))
+    return int(found[1]) if found else 0
+
+
+def translate(error: BaseException, url: str, key: str) -> SeawallError:
+    """Return what ``error``, met at ``key`` (or a prefix), means."""
+    status, code = status_of(error), _code_of(error)
+    if code == "NoSuchBucket":
+        return StoreMissing(f"{url}: there is no such bucket", hint="check the URL, or create the bucket")
+    if isinstance(error, FileNotFoundError) or status == 404:
+        return ObjectMissing(f"{key} is not in {url}")
+    if isinstance(error, AlreadyExistsError | PreconditionError) and status != 409:
+        return ObjectExists(f"{key} exists in {url}")
+    said = " ".join(part for part in (str(status or ""), code) if part) or _first_line(error)
+    if status == 507 or code in _FULL:
+        return StoreFull(f"{url} has no space left ({said})", hint="raise the quota or add space")
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in (401, 403):
+        return StoreRefused(f"{url} refuses {key or 'it'} ({said})", hint=_remedy(code))
+    if 300 <= status < 500 and status not in _PASSING:
+        return StoreRefused(f"{url} does not accept the request ({said})", hint=_remedy(code))
+    return StoreUnavailable(
+        f"{url} can't be reached or fails ({said})",
+        hint="check network, endpoint, region and credentials; what was stored stays as it is",
+    )
+
+
+def _code_of(error: BaseException) -> str:
+    found = _CODE.search(str(error))
+    return found[1] if found else ""
+
+
+def _remedy(code: str) -> str:
+    if code == "RequestTimeTooSkewed":
+        return "set this machine's clock (timedatectl): requests are signed with the time"
+    if code in ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"):
+        return "give the bucket's region (`region:` in the plan, or AWS_REGION)"
+    return "check the credentials and that they may read, write, list and delete there; an object lock refuses too"
+
+
+def _first_line(error: BaseException) -> str:
+    line = str(error).partition("\n")[0]
+    return line.rpartition(" - ")[2][:200] or type(error).__name__
