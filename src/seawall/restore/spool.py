@@ -2,6 +2,11 @@
 
 It lies beside the data directory, never inside ``pg_wal``, where stray files have broken pg_rewind
 (WAL-G's documentation). A file appears under its name only when it is whole.
+
+Nothing here is synced: that would cost more than fetching again. So a file may come back garbled after a loss
+of power in mid-recovery, or from a disk that failed to write it, and PostgreSQL would take its first invalid
+record for the end of the WAL and promote. Each file therefore has its hash beside it, and is taken only if it
+is what was put.
 """
 
 from __future__ import annotations
@@ -9,6 +14,8 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+
+from blake3 import blake3
 
 
 class Spool:
@@ -22,16 +29,17 @@ class Spool:
 
     def put(self, name: str, content: bytes) -> None:
         """Add a file, whole or not at all. Two writers of one name had the same bytes."""
-        temporary = self.folder / f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
-        try:
-            temporary.write_bytes(content)
-            os.rename(temporary, self.folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+        self._write(self._hash_name(name), blake3(content).digest())
+        self._write(name, content)
 
     def take(self, name: str, destination: Path) -> bool:
-        """Move ``name`` to ``destination``; False if it isn't there."""
+        """Move ``name`` to ``destination``; False if it isn't there, or not whole any more (it is dropped then)."""
         source = self.folder / name
+        if not source.exists():
+            return False
+        if not self._is_whole(name):
+            self._drop(name)
+            return False
         try:
             os.rename(source, destination)
         except FileNotFoundError:
@@ -45,5 +53,28 @@ class Spool:
                 os.rename(partial, destination)
             except FileNotFoundError:
                 return False
-            source.unlink(missing_ok=True)
+        self._drop(name)
         return True
+
+    def _is_whole(self, name: str) -> bool:
+        try:
+            expected = (self.folder / self._hash_name(name)).read_bytes()
+            return blake3((self.folder / name).read_bytes()).digest() == expected
+        except OSError:
+            return False  # unreadable, or somebody else took it: the archive has it
+
+    def _drop(self, name: str) -> None:
+        for entry in (name, self._hash_name(name)):
+            (self.folder / entry).unlink(missing_ok=True)
+
+    def _write(self, name: str, content: bytes) -> None:
+        temporary = self.folder / f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
+        try:
+            temporary.write_bytes(content)
+            os.rename(temporary, self.folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @staticmethod
+    def _hash_name(name: str) -> str:
+        return f".{name}.hash"

@@ -110,10 +110,23 @@ def test_trouble_further_ahead_is_left_to_the_call_that_needs_it(spool: Spool) -
 def test_the_spool_gives_a_file_once_and_whole(spool: Spool, tmp_path: Path) -> None:
     spool.put("a", b"one")
     spool.put("a", b"one")
-    assert spool.has("a") and [entry.name for entry in spool.folder.iterdir()] == ["a"]
+    assert spool.has("a")
+    assert sorted(entry.name for entry in spool.folder.iterdir()) == [".a.hash", "a"]
     assert spool.take("a", tmp_path / "out") and (tmp_path / "out").read_bytes() == b"one"
     assert not spool.has("a") and not spool.take("a", tmp_path / "out2")
     assert not (tmp_path / "out2").exists()
+    assert list(spool.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", [b"", b"on", b"onf", b"\0\0\0"], ids=["empty", "cut", "other", "zeros"])
+def test_what_a_loss_of_power_left_in_the_spool_is_fetched_again(spool: Spool, left: bytes) -> None:
+    """Renamed but never synced, a file may come back so; as WAL it would look like the end of the WAL."""
+    spool.put(name(4), b"one")
+    (spool.folder / name(4)).write_bytes(left)
+    archive = Archive()
+    status, destination = get(spool, name(4), archive)
+    assert status == FOUND and destination.read_bytes() == f"1 {name(4)}".encode()
+    assert archive.asked[0] == (1, name(4))
 
 
 def test_the_spool_serves_a_pg_wal_on_another_file_system(spool: Spool) -> None:
