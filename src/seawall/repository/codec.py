@@ -27,10 +27,11 @@ class Codec(enum.IntEnum):
 
 
 class CompressionPolicy(NamedTuple):
-    """How hard to try. Matches of five bytes or more: 5 % smaller than the default on heap pages, as fast."""
+    """How hard to try. ``min_match`` is zstd's shortest match in bytes; 0 leaves it to zstd, which knows the
+    frame's size (docs/decisions/0002)."""
 
     level: int = 1
-    min_match: int = 5
+    min_match: int = 0
 
 
 class Compressor:
