@@ -26,10 +26,10 @@ STATUSES_OF_PACKAGES: dict[str, list[range]] = {
         range(37, 38),
         range(45, 48),
         range(56, 58),
-        range(66, 67),
+        range(66, 68),
         range(82, 86),
     ],
-    "restore": [range(24, 30), range(38, 40), range(48, 50), range(58, 59), range(67, 70), range(86, 92)],
+    "restore": [range(24, 30), range(38, 40), range(48, 50), range(58, 59), range(68, 70), range(86, 92)],
     "demo": [range(92, 93), range(97, 99)],
     "model": [range(99, 100)],
 }

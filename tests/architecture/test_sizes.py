@@ -17,7 +17,7 @@ PACKAGE_MODULES_WANTED = 12
 LONGER_MODULES: dict[str, int] = {}
 """Modules of more than MODULE_LINES_WANTED lines, and how many they have."""
 
-LARGER_PACKAGES = {"plan": 18, "postgres": 20, "repository": 34, "restore": 20}
+LARGER_PACKAGES = {"plan": 18, "postgres": 20, "repository": 34, "restore": 21}
 """Packages of more than PACKAGE_MODULES_WANTED modules, and how many they may have at most. To split
 ``repository`` into packages of its own (objects, backups, WAL, verification) is the next thing to do here."""
 

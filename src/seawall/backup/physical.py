@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seawall import __version__
-from seawall.backup.damage import name_relations
 from seawall.backup.errors import AllRepositoriesFailed, ArchivingOff, WrongServer
 from seawall.backup.fan_out import FanOut, Target
 from seawall.backup.needs import observe_needs
-from seawall.backup.page_guard import PageGuard
+from seawall.backup.page_guard import PageGuard, name_relations
 from seawall.backup.pipeline import FileResult, ItemResult, Worker, run
-from seawall.backup.server_side import ServerSide
+from seawall.backup.server_side import ServerInsertPosition, ServerSide
 from seawall.backup.source_files import SourceTree, require_data_directory
 from seawall.backup.wal_wait import wait_for_wal
 from seawall.backup.writer_binding import bind
@@ -94,20 +92,6 @@ class BackupOutcome:
     relations: dict[str, str]
     """The relations that these files belong to, ``database.schema.table``, where they could be named."""
     seconds: float
-
-
-class _InsertPosition:
-    """The server's insert position, asked for again only when a page claims to be beyond it."""
-
-    def __init__(self, session: ServerSide, start_lsn: int) -> None:
-        self._session = session
-        self._lock = threading.Lock()
-        self.known: int = start_lsn
-
-    def refresh(self) -> int:
-        with self._lock:
-            self.known = max(self.known, self._session.upper_lsn())
-            return self.known
 
 
 def take_full_backup(
@@ -255,7 +239,7 @@ class _FullBackup:
                 raise
 
     def _copy(self, fan_out: FanOut, session: ServerSide, started: StartedBackup) -> None:
-        position = _InsertPosition(session, started.start_lsn)
+        position = ServerInsertPosition(session, started.start_lsn)
         workers = [self._worker(fan_out, position, started) for _ in range(self.policy.jobs)]
         try:
             for result in run(self.tree.files(), workers, on_item=self._count):
@@ -269,7 +253,7 @@ class _FullBackup:
                 worker.abandon()
             raise
 
-    def _worker(self, fan_out: FanOut, position: _InsertPosition, started: StartedBackup) -> Worker:
+    def _worker(self, fan_out: FanOut, position: ServerInsertPosition, started: StartedBackup) -> Worker:
         guard = None
         if self.policy.checks_pages and self.control.has_checksums:
             guard = PageGuard(PageChecksummer(self.control.block_bytes), started.start_lsn, position)

@@ -6,6 +6,7 @@ server would make each of hundreds of runs last seconds.
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -34,3 +35,17 @@ class ServerSide(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class ServerInsertPosition:
+    """The server's insert position, asked for again only when a page claims to be beyond it."""
+
+    def __init__(self, session: ServerSide, start_lsn: int) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self.known: int = start_lsn
+
+    def refresh(self) -> int:
+        with self._lock:
+            self.known = max(self.known, self._session.upper_lsn())
+            return self.known

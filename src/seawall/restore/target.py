@@ -69,7 +69,7 @@ def _locked(work: Path, lock: Path) -> int:
                 hint="wait for it, or restore into another directory",
             ) from error
         except FileNotFoundError:
-            pass
+            pass  # its last holder removed the folder between our two looks: begin again
         os.close(descriptor)
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from seawall.model.lsn import Lsn
+from seawall.model.timeline import TimelineHistory
 from seawall.model.wal_name import SegmentName
 from seawall.restore.errors import (
     TablespaceUnsafe,
@@ -20,6 +21,7 @@ from seawall.restore.errors import (
 )
 from seawall.restore.moment import AtLsn, AtName, AtTime, AtXid, Immediate, Latest, Moment
 from seawall.restore.planning import RestorePlan
+from seawall.restore.prove import ProvenPath
 from seawall.restore.wal_fill import WalSurvey
 from seawall.restore.wal_search import search, settle, tablespace_folders
 
@@ -31,7 +33,7 @@ def plan(stop_lsn: int, hole: SegmentName | None = None) -> RestorePlan:
     """Return as much of a plan as a decision looks at."""
     store = SimpleNamespace(repository=SimpleNamespace(store=SimpleNamespace(url="memory:")))
     record = SimpleNamespace(id=f"b{stop_lsn}", stop_lsn=Lsn(stop_lsn))
-    path = SimpleNamespace(end=Lsn(1000), hole=hole)
+    path = ProvenPath(TimelineHistory(1), (), Lsn(0), Lsn(1000), 1 << 20, hole)
     return cast("RestorePlan", SimpleNamespace(source=store, record=record, path=path))
 
 
