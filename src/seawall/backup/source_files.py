@@ -11,6 +11,7 @@ import grp
 import os
 import pwd
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,8 @@ CONFIG_FOLDER = ".seawall-config"
 """Virtual folder of the manifest for configuration from outside the data directory (Debian's /etc)."""
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _SHOWN = 20
+_DROP_TRIES, _DROP_PAUSE_S = 5, 0.1
+"""How long a tablespace may be half dropped."""
 
 
 def require_data_directory(data_directory: Path) -> None:
@@ -178,6 +181,8 @@ class SourceTree:
             case Treatment.FOLLOW:
                 if not (name.isdigit() and int(name) in self.tablespaces):
                     return  # created since the backup began
+                if not self._is_mounted(place):
+                    return  # dropped since the backup began
                 target = os.readlink(place)
                 yield SourceFile(path, place, FileKind.SYMLINK, status, target=target)
                 yield from self._inside(_Folder(path, place), problems)
@@ -185,6 +190,25 @@ class SourceTree:
                 yield from self._odd(path, place, kind, problems)
             case Treatment.LEAVE_OUT | Treatment.COPY_LAST:
                 return
+
+    def _is_mounted(self, place: str) -> bool:
+        """Say whether a tablespace is there; False if its link is gone. Raises SourceUnsafe where its disk is
+        not: it would become a backup without its tables.
+
+        The server makes the version folder together with the link. A tablespace that is being dropped loses
+        both, the folder a moment before the link (tablespace.c, destroy_tablespace_directories).
+        """
+        folder = os.path.join(place, self._rules.tablespace_version)
+        for _ in range(_DROP_TRIES):
+            if os.path.isdir(folder):
+                return True
+            if not os.path.lexists(place):
+                return False
+            time.sleep(_DROP_PAUSE_S)
+        raise SourceUnsafe(
+            f"the tablespace at {os.readlink(place)} has no {self._rules.tablespace_version}",
+            hint="is its disk mounted? A backup without it would lose its tables",
+        )
 
     def _inside(self, folder: _Folder, problems: list[str] | None) -> Iterator[SourceFile]:
         names = _list(folder.place, problems)

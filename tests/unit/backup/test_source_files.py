@@ -9,6 +9,7 @@ import pytest
 from seawall.backup.errors import SourceMissing, SourceUnsafe
 from seawall.backup.source_files import CONFIG_FOLDER, SourceTree, require_data_directory
 from seawall.postgres.control_file import read_control_file
+from seawall.postgres.relation_files import tablespace_version_folder
 from seawall.repository.file_entry import FileKind, path_order
 from tests.faults.paper_server import ManualClock, PaperServer
 
@@ -20,6 +21,11 @@ def data(tmp_path: Path) -> Path:
 
 def tree(data: Path, *configs: Path) -> SourceTree:
     return SourceTree(data, read_control_file(data), configs)
+
+
+def version_folder(data: Path) -> str:
+    control = read_control_file(data)
+    return tablespace_version_folder(control.major, control.catalog_version)
 
 
 def paths(found: SourceTree) -> list[str]:
@@ -82,10 +88,30 @@ def test_a_linked_folder_is_refused_and_a_linked_file_at_the_top_is_stored(
 
 def test_tablespaces_that_appear_later_are_left_to_the_wal(data: Path, tmp_path: Path) -> None:
     for oid in (16400, 16401):
-        (tmp_path / str(oid)).mkdir()
+        (tmp_path / str(oid) / version_folder(data)).mkdir(parents=True)
     (data / "pg_tblspc" / "16400").symlink_to(tmp_path / "16400")
     found = tree(data)
     (data / "pg_tblspc" / "16401").symlink_to(tmp_path / "16401")
     assert "pg_tblspc/16400" in paths(found) and "pg_tblspc/16401" not in paths(found)
     found.observe_tablespaces()
     assert "pg_tblspc/16401" in paths(found) and set(found.tablespaces) == {16400, 16401}
+
+
+def test_a_tablespace_whose_disk_is_not_mounted_is_no_empty_tablespace(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "mount").mkdir()
+    (data / "pg_tblspc" / "16400").symlink_to(tmp_path / "mount")
+    with pytest.raises(SourceUnsafe, match="the tablespace at") as caught:
+        tree(data).refuse_unreadable()
+    assert str(tmp_path / "mount") in caught.value.message and "mounted" in caught.value.hint
+
+
+def test_a_tablespace_that_is_dropped_meanwhile_is_no_error(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "gone" / version_folder(data)).mkdir(parents=True)
+    link = data / "pg_tblspc" / "16400"
+    link.symlink_to(tmp_path / "gone")
+    found = iter(tree(data).files())
+    seen = [next(found).path for _ in range(3)]
+    (tmp_path / "gone" / version_folder(data)).rmdir()
+    link.unlink()
+    seen += [file.path for file in found]
+    assert "pg_tblspc/16400" not in seen and "pg_tblspc" in seen
