@@ -34,6 +34,7 @@ _TARGETS = (
     "recovery_target_xid",
     "recovery_target_lsn",
 )
+_ARCHIVE_LIBRARY_MAJOR = 15
 _SILENT_FILES = ("standby.signal", "recovery.conf", "promote", "fallback_promote", "postmaster.pid")
 
 
@@ -70,7 +71,7 @@ def prepare_recovery(layout: Layout, record: BackupRecord, setup: RecoverySetup,
     text = without_stale_settings(
         auto.read_text(encoding="utf-8", errors="surrogateescape") if auto.exists() else ""
     )
-    text = with_block(text, COPY_MARK, _lasting(setup), _why_lasting(setup))
+    text = with_block(text, COPY_MARK, _lasting(setup, major), _why_lasting(setup))
     text = with_block(text, RECOVERY_MARK, _recovering(setup, major), "removed after promotion")
     write_durably(auto, text.encode("utf-8", "surrogateescape"))
     write_durably(data / "recovery.signal", b"")
@@ -97,10 +98,13 @@ def command_line_settings(layout: Layout) -> dict[str, str]:
     }
 
 
-def _lasting(setup: RecoverySetup) -> dict[str, str]:
+def _lasting(setup: RecoverySetup, major: int) -> dict[str, str]:
     settings = dict(setup.extra_settings)
     if setup.is_primary:
         settings |= {"archive_mode": "on", "archive_command": setup.archive_command}
+        if major >= _ARCHIVE_LIBRARY_MAJOR:
+            # The source's would win over the command, and 16 refuses to have both.
+            settings["archive_library"] = ""
         # Nobody streams from the new primary yet: a quorum of lost standbys would hang its first commit.
         settings["synchronous_standby_names"] = ""
         return settings
@@ -146,13 +150,19 @@ def _recovering(setup: RecoverySetup, major: int) -> dict[str, str]:
 
 
 def _remapped(tablespace_map: bytes, layout: Layout) -> bytes:
-    """Return the map with this machine's folders: the server makes its links from it, not from ours."""
+    """Return the map with this machine's folders: the server makes its links from it, not from ours.
+
+    A tablespace that was dropped while the backup began is in the map but not in the backup. Its line is left
+    out: it would link the copy to the source's folder, and replay does without (TablespaceCreateDbspace).
+    """
     lines = []
     for line in tablespace_map.decode("utf-8", "surrogateescape").splitlines():
         oid, _, _ = line.partition(" ")
         place = layout.tablespaces.get(int(oid)) if oid.isdigit() else None
-        lines.append(f"{oid} {place}" if place is not None else line)
-    return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
+        if place is not None:
+            escaped = str(place).replace("\\", "\\\\").replace("\n", "\\\n")
+            lines.append(f"{oid} {escaped}\n")
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def _adopt_outside_configuration(layout: Layout) -> None:

@@ -1,0 +1,73 @@
+"""What a restored directory is told, whatever its source was told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from seawall.model.lsn import Lsn
+from seawall.repository.backup_record import BackupRecord
+from seawall.restore.configure import RecoverySetup, prepare_recovery
+from seawall.restore.copy import Layout
+from seawall.restore.moment import Latest, TargetAction
+from tests.unit.repository.sample_repository import CLUSTER, SYSTEM
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def record(tablespace_map: bytes = b"") -> BackupRecord:
+    return BackupRecord(
+        id="20261125T104107Z-3fa9c1",
+        cluster=CLUSTER,
+        system_identifier=SYSTEM,
+        started_at=NOW,
+        stopped_at=NOW,
+        start_lsn=Lsn(40),
+        stop_lsn=Lsn(300),
+        timeline=1,
+        start_wal="",
+        stop_wal="",
+        pg_version_num=160000,
+        wal_segment_bytes=1 << 20,
+        backup_label=b"LABEL: x\n",
+        tablespace_map=tablespace_map,
+    )
+
+
+def prepare(folder: Path, backup: BackupRecord, *, is_primary: bool = False, major: int = 16) -> Path:
+    data = folder / "data"
+    data.mkdir()
+    layout = Layout(data, folder / "data.config", {16400: folder / "new\\place"})
+    setup = RecoverySetup(
+        Latest(),
+        1,
+        TargetAction.PROMOTE,
+        "seawall wal get",
+        is_primary,
+        archive_command="seawall wal push %p",
+    )
+    prepare_recovery(layout, backup, setup, major)
+    return data
+
+
+def test_a_tablespace_that_the_backup_lacks_is_never_linked_to_the_sources_folder(tmp_path: Path) -> None:
+    data = prepare(tmp_path, record(b"16400 /live/kept\n16401 /live/dropped meanwhile\n"))
+    escaped = str(tmp_path / "new\\place").replace("\\", "\\\\")
+    assert (data / "tablespace_map").read_text() == f"16400 {escaped}\n"
+
+
+@pytest.mark.parametrize(("major", "is_said"), [(14, False), (15, True), (18, True)])
+def test_a_new_primary_archives_by_its_own_command_not_by_the_sources_library(
+    tmp_path: Path, major: int, is_said: bool
+) -> None:
+    data = prepare(tmp_path, record(), is_primary=True, major=major)
+    settings = (data / "postgresql.auto.conf").read_text().splitlines()
+    assert "archive_command = 'seawall wal push %p'" in settings
+    assert ("archive_library = ''" in settings) is is_said
+
+
+def test_a_copy_never_archives(tmp_path: Path) -> None:
+    settings = (prepare(tmp_path, record()) / "postgresql.auto.conf").read_text().splitlines()
+    assert "archive_mode = 'off'" in settings
