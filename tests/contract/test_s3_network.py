@@ -167,6 +167,35 @@ def test_a_server_killed_in_mid_upload_never_shows_half_an_object(own_server: S3
     _check_outcomes(store, outcomes)
 
 
+def test_an_upload_survives_an_outage_that_is_shorter_than_the_deadline(own_server: S3Server) -> None:
+    policy = RetryPolicy(
+        deadline_s=60.0, attempt_s=5.0, connect_s=1.0, first_backoff_s=0.1, max_backoff_s=0.5
+    )
+    store = own_server.address.store("outage", retry=policy)
+    content = os.urandom(3 * PART_BYTES + 12_345)
+    writer = store.open_writer("pack")
+    writer.write(content[: 2 * PART_BYTES])
+    time.sleep(0.2)
+    own_server.kill()
+    errors: list[StoreUnavailable] = []
+
+    def go_on() -> None:
+        try:
+            with writer:
+                writer.write(content[2 * PART_BYTES :])
+                writer.commit()
+        except StoreUnavailable as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    time.sleep(4.0)
+    own_server.start()  # by this thread: the server dies with the thread that started it
+    thread.join(timeout=90)
+    assert errors == []
+    assert store.get("pack") == content
+
+
 def _write_one(store: ObjectStore, number: int, outcomes: dict[str, bytes | StoreUnavailable]) -> None:
     content = os.urandom(20_000 if number % 2 else PART_BYTES + 3_000_000)
     key = f"o/{number:04}"

@@ -40,7 +40,9 @@ from seawall.storage.retry import RetryPolicy
 
 Client: TypeAlias = S3Store | GCSStore | AzureStore
 
-_STREAM_TRIES = 10
+_STREAM_TRIES = 1000
+"""For parts of a stream, which the client repeats by itself: the deadline bounds them, not their number. Ten
+were used up in three seconds, and an upload of hours with them."""
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 

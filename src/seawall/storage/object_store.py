@@ -288,7 +288,9 @@ class MultipartWriter:
         raise self._failure()
 
     def _complete(self) -> None:
-        if self._store.stat(self._key) is not None:
+        # As patient as everything else: an outage at this very moment must not cost the whole upload.
+        patient = RetryingStore(self._store, self._policy)
+        if patient.stat(self._key) is not None:
             raise ObjectExists(f"{self._key} exists in {self._store.url}")
         total_bytes = self._sent_bytes + len(self._part)
         try:
@@ -299,7 +301,7 @@ class MultipartWriter:
         except Unavailable:
             # The answer to the completion may be what got lost. The name is ours alone (see the contract),
             # and the server shows nothing but whole objects.
-            info = self._store.stat(self._key)
+            info = patient.stat(self._key)
             if info is None or info.size_bytes != total_bytes:
                 raise
 
