@@ -123,10 +123,13 @@ class App(NamedTuple):
                 os.chown(folder, data.stat().st_uid, data.stat().st_gid)
                 return
 
-    def opened_repositories(self, names: Sequence[str]) -> list[OpenedRepository]:
+    def opened_repositories(
+        self, names: Sequence[str], left_out: dict[str, str] | None = None
+    ) -> list[OpenedRepository]:
         """Open repositories to restore from; one that can't be opened is left out if another can.
 
-        Raises the first one's error if none can be opened.
+        ``left_out`` is given those with the reason: what only they hold can't be restored, and a person has to
+        know. Raises the first one's error if none can be opened.
         """
         from seawall.restore.request import OpenedRepository
         from seawall.restore.spec import RepositoryAddress
@@ -139,6 +142,8 @@ class App(NamedTuple):
                 repository = self.open_repository(name)
             except SeawallError as error:
                 first_error = first_error or error
+                if left_out is not None:
+                    left_out[name] = error.message
                 continue
             address = RepositoryAddress(
                 url=settings.url,

@@ -110,6 +110,8 @@ def command(
     moment = _moment(
         app.plan.timezone, latest, to_time, to_lsn, to_xid, to_name, immediate, is_inclusive=not exclusive
     )
+    left_out: dict[str, str] = {}
+    opened = app.opened_repositories(app.repository_names(cluster, repository_name), left_out)
     request = RestoreRequest(
         cluster=cluster,
         moment=moment,
@@ -129,12 +131,12 @@ def command(
         checks=app.checks(cluster),
         deadline_s=duration_s(deadline, "--deadline"),
         user=app.login_user(cluster),
+        left_out=left_out,
     )
-    names = app.repository_names(cluster, repository_name)
     with ProgressDisplay(f"restore of {cluster}", is_silent=as_json) as display:
         report = restore(
             request,
-            app.opened_repositories(names),
+            opened,
             app.clock,
             lambda phase, done, total: display.update(done, total, phase),
         )

@@ -7,8 +7,8 @@ place (a transaction, a named point).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from seawall.model.clock import Clock
 from seawall.model.errors import SeawallError
@@ -31,6 +31,8 @@ class RestorePlan:
     record: BackupRecord
     path: ProvenPath
     histories: dict[int, TimelineHistory]
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    """Repositories that could not serve the moment, and why."""
 
 
 def plan_restore(
@@ -46,14 +48,17 @@ def plan_restore(
             hint="--latest restores everything that the archive holds",
         )
     plans: list[RestorePlan] = []
+    passed_over: dict[str, str] = {}
     first_error: SeawallError | None = None
     for opened in repositories:
         try:
             plans.append(next(plans_from(request, opened)))
         except SeawallError as error:
             first_error = first_error or error
+            passed_over[opened.name] = error.message
     if plans:
-        return max(plans, key=lambda plan: (plan.path.history.timeline, plan.path.end))
+        farthest = max(plans, key=lambda plan: (plan.path.history.timeline, plan.path.end))
+        return replace(farthest, passed_over=passed_over)
     raise first_error or NoBackup("no repository was named", hint="--repository")
 
 

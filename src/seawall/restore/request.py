@@ -67,6 +67,8 @@ class RestoreRequest:
     owner: tuple[int, int] | None = None
     user: str | None = None
     """The role to log in as for the checks (the plan's); None: the directory's owner."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Repositories that could not be opened, and why: what came back may be less than what exists."""
 
 
 @dataclass(frozen=True, slots=True)

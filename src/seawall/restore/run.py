@@ -137,6 +137,11 @@ class _Restore:
             raw_bytes=plan.record.raw_bytes,
             archive_end_lsn=plan.path.end,
         )
+        still = "; it still takes the old primary for the writer" if request.claim is not None else ""
+        for name, why in request.left_out.items():
+            report.notes.append(f"repository {name} was not asked, and may hold more{still}: {why}")
+        for name, why in plan.passed_over.items():
+            report.notes.append(f"repository {name} could not serve this restore: {why}")
         if request.claim is not None:
             report.notes.append(
                 "this is the primary on a timeline of its own: name it in the plan (primary: data, dsn), "
