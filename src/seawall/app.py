@@ -43,12 +43,15 @@ class App(NamedTuple):
     plan: Plan
     clock: Clock
 
+    patience_s: float = 30.0
+    """How long an operation on a remote store is tried again: short where a person waits for an answer."""
+
     @classmethod
-    def load(cls, plan_path: Path | None) -> App:
+    def load(cls, plan_path: Path | None, *, patience_s: float = 30.0) -> App:
         """Find and read the plan. Raises PlanInvalid with every diagnostic."""
         from seawall.plan.load import load_plan
 
-        return cls(load_plan(plan_path), SystemClock())
+        return cls(load_plan(plan_path), SystemClock(), patience_s)
 
     def cluster_name(self, name: str | None) -> str:
         """Return the cluster that is meant. Raises NameUnknown unless that is certain."""
@@ -84,6 +87,7 @@ class App(NamedTuple):
             settings.endpoint,
             credential_references(settings.credentials),
             settings.coordination,
+            patience_s=self.patience_s,
         )
 
     def key_secrets(self, name: str) -> list[SlotSecret]:
@@ -247,6 +251,8 @@ def open_described_store(
     endpoint: str | None,
     credentials: Mapping[str, str] | None,
     coordination: str | None = None,
+    *,
+    patience_s: float = 120.0,
 ) -> ObjectStore:
     """Return the store of a plan's (or a restore's) words; ``credentials`` are references.
 
@@ -261,12 +267,17 @@ def open_described_store(
             name: resolve(SecretReference.parse(reference)).reveal_text()
             for name, reference in credentials.items()
         }
-    store = open_store(url, StoreOptions(region=region, endpoint=endpoint, credentials=account))
+    retry = None
+    if not url.startswith("file:"):
+        from seawall.storage.retry import RetryPolicy
+
+        retry = RetryPolicy(deadline_s=patience_s)
+    store = open_store(url, StoreOptions(region=region, endpoint=endpoint, credentials=account, retry=retry))
     if coordination is None:
         return store
     from seawall.storage.coordinated import CoordinatedStore
 
-    return CoordinatedStore(store, open_store(coordination, StoreOptions(credentials=account)))
+    return CoordinatedStore(store, open_store(coordination, StoreOptions(credentials=account, retry=retry)))
 
 
 def resolve_keys(references: Sequence[SecretReference]) -> list[SlotSecret]:

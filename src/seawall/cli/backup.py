@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seawall.cli.options import json_option, plan_option, repository_option
+from seawall.cli.options import LONG_PATIENCE_S, json_option, plan_option, repository_option
 from seawall.cli.output import ProgressDisplay, note, print_json
 from seawall.model.errors import SeawallError
 from seawall.model.units import format_bytes, format_duration
@@ -49,7 +49,7 @@ def command(
     from seawall.cli.parsing import duration_s
 
     _import_ahead()
-    app = App.load(plan_path)
+    app = App.load(plan_path, patience_s=LONG_PATIENCE_S)
     cluster = app.cluster_name(cluster_name)
     policy = dataclasses.replace(
         app.backup_policy(cluster, jobs=jobs, wal_timeout_s=duration_s(wal_timeout, "--wal-timeout")),

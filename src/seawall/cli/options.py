@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+LONG_PATIENCE_S = 180.0
+"""How long commands that run for minutes or hours let a store be out before they give up."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

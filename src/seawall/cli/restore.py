@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seawall.cli.options import cluster_option, json_option, pg_bin_option, plan_option, repository_option
+from seawall.cli.options import (
+    LONG_PATIENCE_S,
+    cluster_option,
+    json_option,
+    pg_bin_option,
+    plan_option,
+    repository_option,
+)
 from seawall.cli.output import ProgressDisplay, print_json
 from seawall.cli.usage import UsageInvalid
 from seawall.model.units import format_bytes, format_duration
@@ -105,7 +112,7 @@ def command(
     from seawall.restore.request import RestoreRequest
     from seawall.restore.run import restore
 
-    app = App.load(plan_path)
+    app = App.load(plan_path, patience_s=LONG_PATIENCE_S)
     cluster = app.cluster_name(cluster_name)
     moment = _moment(
         app.plan.timezone, latest, to_time, to_lsn, to_xid, to_name, immediate, is_inclusive=not exclusive

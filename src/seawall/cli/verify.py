@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seawall.cli.options import json_option, plan_option, repository_option
+from seawall.cli.options import LONG_PATIENCE_S, json_option, plan_option, repository_option
 from seawall.cli.output import ProgressDisplay, print_json
 from seawall.model.units import format_bytes
 
@@ -47,7 +47,7 @@ def command(
     from seawall.app import App
     from seawall.repository.verify import verify
 
-    app = App.load(plan_path)
+    app = App.load(plan_path, patience_s=LONG_PATIENCE_S)
     reports: dict[str, VerifyReport] = {}
     for name in app.repository_names(only=repository_name):
         repository = app.open_repository(name)
