@@ -73,12 +73,13 @@ def copy_files(
     Crash: run again into the same directory; each file is written anew.
     """
     folders: list[FileEntry] = []
+    read_only: list[FileEntry] = []
     written = 0
     slots = threading.Semaphore(jobs * 4)
     with concurrent.futures.ThreadPoolExecutor(jobs, thread_name_prefix="restore") as pool:
         pending: set[concurrent.futures.Future[int]] = set()
         try:
-            for task in _tasks(_prepared(reader.entries(), layout, ownership, folders)):
+            for task in _tasks(_prepared(reader.entries(), layout, ownership, folders, read_only)):
                 slots.acquire()
                 future = pool.submit(_write, reader, layout, ownership, task)
                 future.add_done_callback(lambda _: slots.release())
@@ -89,6 +90,8 @@ def copy_files(
             for future in pending:
                 future.cancel()
             raise
+    for entry in read_only:
+        os.chmod(layout.place(entry.path), entry.mode & 0o777)
     for folder in reversed(folders):
         os.chmod(layout.place(folder.path), folder.mode)
     sync_tree(layout)
@@ -112,7 +115,11 @@ def _collect(
 
 
 def _prepared(
-    entries: Iterable[FileEntry], layout: Layout, ownership: Ownership, folders: list[FileEntry]
+    entries: Iterable[FileEntry],
+    layout: Layout,
+    ownership: Ownership,
+    folders: list[FileEntry],
+    read_only: list[FileEntry],
 ) -> Iterator[FileEntry]:
     """Create folders and links as they come (parents first); pass the files on."""
     for entry in entries:
@@ -124,6 +131,8 @@ def _prepared(
         elif entry.kind is FileKind.SYMLINK:
             _link_tablespace(place, layout, entry, ownership)
         else:
+            if not entry.mode & 0o200:
+                read_only.append(entry)
             yield entry
 
 

@@ -39,10 +39,11 @@ class Ownership:
             os.chown(path, *ids, follow_symlinks=False)
 
     def apply_open(self, descriptor: int, entry: FileEntry) -> None:
+        """Set a file's owner and mode; one that its owner may not write keeps that right until it is whole."""
         ids = self.ids(entry)
         if ids is not None:
             os.fchown(descriptor, *ids)
-        os.fchmod(descriptor, entry.mode & 0o777)
+        os.fchmod(descriptor, (entry.mode & 0o777) | 0o200)
 
 
 @lru_cache(maxsize=64)
