@@ -108,6 +108,7 @@ def test_danger_06_clone_that_pushes_is_refused(shop: Protected) -> None:
     copy_tree(shop.cluster.data, clone.data)
     (clone.data / "postmaster.pid").unlink()
     name = str(shop.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn())"))
+    (clone.data / "pg_wal" / "archive_status" / f"{name}.ready").touch()
     push(shop, clone.data / "pg_wal" / name, clone.data).failed_with(46, "written by another data directory")
     clone.start()
     clone.sql("CREATE TABLE only_in_the_clone AS SELECT 1", "SELECT pg_switch_wal()")

@@ -21,6 +21,8 @@ from seawall.model.wal_name import WalFileKind, classify
 if TYPE_CHECKING:
     from seawall.repository.repository import Repository
 
+DIVERGED = "diverged"
+"""The outcome of a push by a superseded writer: durable, and apart from the lineage."""
 _SYSTEM_IDENTIFIER_BYTES = 8
 
 
@@ -63,6 +65,8 @@ def push_wal(
             f"{name!r} is no WAL file that PostgreSQL archives",
             hint="archive_command = 'seawall wal push %p' (with %p, not %f)",
         )
+    if kind is WalFileKind.SEGMENT:
+        _refuse_unfinished(data_directory / path)
     raw = _read(data_directory / path)
     # From here on a thread compresses, while this one imports what is left and asks the repositories.
     from seawall.repository.codec import CompressionPolicy
@@ -93,7 +97,7 @@ def push_wal(
         archive = WalArchive(repository, cluster, system_identifier, policy=policy)
         if binding.is_superseded:
             archive.push_diverged(binding.epoch, name, raw, pieces=pieces)
-            return "diverged"
+            return DIVERGED
         return archive.push(binding.epoch, name, raw, pieces=pieces).value
 
     result = PushResult({}, {})
@@ -134,6 +138,19 @@ def read_system_identifier(data_directory: Path) -> int:
             hint="archive_command runs in the data directory; by hand, say --data-directory DIR",
         ) from error
     return int.from_bytes(head, "little")
+
+
+def _refuse_unfinished(path: Path) -> None:
+    """Refuse a segment that the server still writes: archived once, its whole form could never follow.
+
+    ``archive_command`` is called for what has a ``.ready`` beside it; a person can name any file.
+    """
+    status = path.parent / "archive_status"
+    if status.is_dir() and not any((status / f"{path.name}.{word}").exists() for word in ("ready", "done")):
+        raise WalPathInvalid(
+            f"the server has not finished {path.name}",
+            hint="PostgreSQL pushes it once it is full; to have that now: SELECT pg_switch_wal()",
+        )
 
 
 def _read(path: Path) -> memoryview:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from seawall import __version__
+from seawall.cli.tell import tell
 from seawall.model.errors import SeawallError, UnexpectedFailure
 
 _TRANSPORT_FAILURE = 126
@@ -36,7 +37,7 @@ def run(arguments: list[str]) -> int:
         show_error(error, as_json=wants_json)
         return _status_of(error, arguments)
     except KeyboardInterrupt:
-        _tell("seawall: interrupted")
+        tell("seawall: interrupted")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -80,22 +81,10 @@ def show_error(error: SeawallError, *, as_json: bool) -> None:
                 "fields": {name: _plain(value) for name, value in error.fields.items()},
             }
         }
-        _tell(json.dumps(document, indent=2))
+        tell(json.dumps(document, indent=2))
         return
     remedy = "\n  → " + error.hint.replace("\n", "\n    ") if error.hint else ""
-    _tell(f"seawall: {error.message}{remedy}")
-
-
-def _tell(text: str) -> None:
-    """Print to standard error; where that can't be written, the exit status still has to be the right one.
-
-    A server's log on a full disk, or a log collector that died, would else turn "the store does not answer" into
-    status 1 (or 120, from the interpreter's last flush), which PostgreSQL takes for the end of the WAL.
-    """
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    tell(f"seawall: {error.message}{remedy}")
 
 
 def _plain(value: object) -> object:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seawall.cli.tell import tell
 from seawall.cli.usage import UsageInvalid
 from seawall.model.clock import SystemClock
 
@@ -58,7 +59,7 @@ def _parse(
 def _push(arguments: list[str]) -> int:
     usage = "archive_command = 'seawall wal push --plan /etc/seawall/plan.yaml --cluster main %p'"
     options, (path,) = _parse(arguments, _PUSH_OPTIONS, 1, usage)
-    from seawall.backup.wal_push import PushTarget, push_wal
+    from seawall.backup.wal_push import DIVERGED, PushTarget, push_wal
     from seawall.plan.compiled import load_compiled
 
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -74,10 +75,12 @@ def _push(arguments: list[str]) -> int:
         targets=[PushTarget(item.name, item.ack, _opener(item)) for item in cluster.repositories],
         compression_level=cluster.compression,
     )
+    file = os.path.basename(path)
     for repository, error in result.failed.items():
-        print(
-            f"seawall: {os.path.basename(path)} is not in {repository} yet: {error.message}", file=sys.stderr
-        )
+        tell(f"seawall: {file} is not in {repository} yet: {error.message}")
+    for repository, outcome in result.stored.items():
+        if outcome == DIVERGED:
+            tell(f"seawall: {file} was put aside in {repository}: another server is the primary there now")
     return 0
 
 
@@ -155,7 +158,7 @@ def _get_for_standby(options: dict[str, str], name: str, destination: Path) -> i
         (item.name, _archive_opener(_opener(item), WalArchive, cluster, identifier))
         for item in plan.clusters[cluster].repositories
     ]
-    return get_for_standby(name, destination, sources, complain=lambda text: print(text, file=sys.stderr))
+    return get_for_standby(name, destination, sources, complain=tell)
 
 
 def _archive_opener(
