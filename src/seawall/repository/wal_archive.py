@@ -332,6 +332,9 @@ class WalArchive:
             return PushOutcome.STORED  # this very put, whose answer was lost and which was tried again
         ours = sealed.meta
         if (existing.hash, existing.raw_bytes, existing.name) == (ours.hash, ours.raw_bytes, ours.name):
+            # PostgreSQL removes its copy after this answer, so all of the archived one has to be readable. That
+            # it is asked at all means that an archiver or a machine was interrupted: just when damage is likely.
+            open_wal(self.repository.context, key, self.repository.store.get(key))
             return PushOutcome.IDENTICAL
         raise WalDiffers(
             f"{self.url} already holds another {ours.name} of epoch "
