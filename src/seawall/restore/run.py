@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from seawall.model.clock import Clock
-from seawall.model.errors import InvalidInput, Refused, SeawallError
+from seawall.model.errors import InvalidInput, Refused
 from seawall.model.lsn import Lsn
 from seawall.postgres.control_file import CONTROL_FILE_PATH, parse_control_file, with_unusable_checkpoint
 from seawall.postgres.programs import ServerPrograms, find_programs
@@ -26,7 +26,7 @@ from seawall.restore.adopt import claim_primary, observe_heads
 from seawall.restore.configure import RecoverySetup, prepare_recovery
 from seawall.restore.copy import Layout, copy_files
 from seawall.restore.durable import sync_folder, write_durably
-from seawall.restore.errors import NoBackup, TargetNotReady, WalMissing
+from seawall.restore.errors import TargetNotReady, WalMissing
 from seawall.restore.moment import AtName, AtXid, Moment
 from seawall.restore.ownership import Ownership
 from seawall.restore.planning import RestorePlan, plan_restore, plans_from
@@ -46,7 +46,7 @@ from seawall.restore.target import (
     lay_out,
 )
 from seawall.restore.wal_fill import WalSurvey, fill_and_survey, has_record_from, open_spool
-from seawall.restore.wal_get import planned_command
+from seawall.restore.wal_get import first_that_gives, planned_command
 from seawall.restore.wal_search import search, settle, tablespace_folders
 
 
@@ -222,7 +222,7 @@ class _Restore:
         return fill_and_survey(
             plan.path,
             open_spool(self.work),
-            _first_that_gives(archives),
+            first_that_gives(archives),
             programs,
             self.request.moment,
             stop_lsn=record.stop_lsn,
@@ -327,21 +327,6 @@ class _Restore:
         shutil.chown(layout.data_directory, *self.request.owner)
         spool = self.work / "spool"
         self._give_to_owner(spool, *spool.iterdir())
-
-
-def _first_that_gives(archives: Sequence[WalArchive]) -> Callable[[int, str], bytes]:
-    def fetch(epoch: int, name: str) -> bytes:
-        first_error: SeawallError | None = None
-        for archive in archives:
-            try:
-                return archive.fetch(name, epoch=epoch)
-            except SeawallError as error:
-                first_error = first_error or error
-        if first_error is None:
-            raise NoBackup("there is no repository to read WAL from", hint="seawall repository list")
-        raise first_error
-
-    return fetch
 
 
 def _shell(path: Path) -> str:

@@ -46,6 +46,27 @@ def planned_command(seawall_command: str, spec: str) -> str:
     )
 
 
+def first_that_gives(archives: Sequence[WalArchive]) -> Fetch:
+    """Return a fetch that asks the next archive on any error.
+
+    Each repository counts its own epochs, so what was proven holds for the first alone; the others are asked
+    for what counts in them.
+    """
+
+    def fetch(epoch: int, name: str) -> bytes:
+        first_error: SeawallError | None = None
+        for number, archive in enumerate(archives):
+            try:
+                return archive.fetch(name, epoch=epoch if number == 0 else None)
+            except SeawallError as error:
+                first_error = first_error or error
+        if first_error is None:
+            raise ValueError("a restore reads from one archive at least")
+        raise first_error
+
+    return fetch
+
+
 def get_planned(
     spec: RestoreSpec, spool: Spool, name: str, destination: Path, open_archives: Callable[[], Fetch]
 ) -> int:

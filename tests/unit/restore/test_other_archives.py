@@ -1,0 +1,52 @@
+"""Where the first archive fails in mid-restore, the others are asked for the same WAL, in their own epochs."""
+
+from __future__ import annotations
+
+import pytest
+
+from seawall.model.clock import SystemClock
+from seawall.model.lsn import Lsn
+from seawall.repository.repository import Repository
+from seawall.repository.terms import ForkPoint
+from seawall.repository.wal_errors import WalNotFound
+from seawall.restore.wal_get import first_that_gives
+from seawall.storage.memory import MemoryStore
+from tests.unit.repository.sample_repository import (
+    SEGMENT_BYTES,
+    archive_of,
+    claim,
+    push_segments,
+    segment,
+    segment_name,
+)
+
+
+@pytest.fixture
+def near() -> Repository:
+    """Has seen a change of primary, so the newest WAL is of epoch 2; the wanted segment was lost."""
+    made = Repository.create(MemoryStore(), [], clock=SystemClock(), encrypted=False)
+    claim(made, 1)
+    push_segments(made, range(3, 6))
+    claim(made, 2, ForkPoint(1, Lsn(6 * SEGMENT_BYTES)))
+    return made
+
+
+@pytest.fixture
+def far() -> Repository:
+    """Joined the plan after that: its epoch 1 is what is epoch 2 in the other."""
+    made = Repository.create(MemoryStore(), [], clock=SystemClock(), encrypted=False)
+    claim(made, 1)
+    push_segments(made, range(6, 9), timeline=2)
+    return made
+
+
+def test_another_repository_counts_its_own_epochs(near: Repository, far: Repository) -> None:
+    fetch = first_that_gives([archive_of(near), archive_of(far)])
+    assert fetch(2, segment_name(7, 2)) == segment(7, 2)
+    assert fetch(1, segment_name(4)) == segment(4)
+
+
+def test_the_first_ones_error_is_the_one_that_is_told(near: Repository, far: Repository) -> None:
+    fetch = first_that_gives([archive_of(near), archive_of(far)])
+    with pytest.raises(WalNotFound, match=segment_name(9)):
+        fetch(1, segment_name(9))
