@@ -82,6 +82,7 @@ def test_a_repository_that_fills_up_in_a_backup(one_pg_programs: ServerPrograms)
 
             segment = shop.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn())")
             noisy(shop)
+            shop.cluster.sql("SELECT pg_switch_wal()")
             pushed = shop.run("wal", "push", "--data-directory", shop.cluster.data, f"pg_wal/{segment}")
             pushed.failed_with(STORE_FULL, str(full))
 
