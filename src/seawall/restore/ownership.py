@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from seawall.repository.file_entry import FileEntry
+from seawall.restore.spec import SPOOL_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,25 @@ def _group(name: str, number: int) -> int:
         return grp.getgrnam(name).gr_gid if name else number
     except KeyError:
         return number
+
+
+def owner_to_serve(data_directory: Path) -> tuple[int, int] | None:
+    """Return whose server will run in a copied directory, where root restores for somebody else; else None."""
+    if os.geteuid() != 0:
+        return None
+    status = os.stat(data_directory)
+    return (status.st_uid, status.st_gid) if status.st_uid != 0 else None
+
+
+def hand_over(data_directory: Path, work: Path, owner: tuple[int, int]) -> None:
+    """Give the server's owner what root wrote: settings, label and ``pg_control``, and what ``restore_command``
+    reads and moves away.
+
+    Only what root owns is given away, so that nothing is taken from anybody; links are not followed.
+    """
+    folders = [data_directory, data_directory / "global", work, work / SPOOL_NAME]
+    for folder in folders:
+        if folder.is_dir() and not folder.is_symlink():
+            for place in (folder, *folder.iterdir()):
+                if place.lstat().st_uid == 0:
+                    os.chown(place, *owner, follow_symlinks=False)

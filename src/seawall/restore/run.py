@@ -8,7 +8,7 @@ whether every database answers, and the plan's checks are put to it.
 
 from __future__ import annotations
 
-import shutil
+import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +28,7 @@ from seawall.restore.copy import Layout, copy_files
 from seawall.restore.durable import sync_folder, write_durably
 from seawall.restore.errors import TargetNotReady, WalMissing
 from seawall.restore.moment import AtName, AtXid, Moment
-from seawall.restore.ownership import Ownership
+from seawall.restore.ownership import Ownership, hand_over, owner_to_serve
 from seawall.restore.planning import RestorePlan, plan_restore, plans_from
 from seawall.restore.readiness import check_readiness
 from seawall.restore.request import OnPhase, OpenedRepository, RestoreReport, RestoreRequest
@@ -88,6 +88,7 @@ class _Restore:
         self.on_phase = on_phase
         self.work = work_directory(request.data_directory)
         self.heads: dict[str, Term] = {}
+        self.owner = request.owner
         self._cancelled = threading.Event()
 
     def run(self) -> RestoreReport:
@@ -179,6 +180,7 @@ class _Restore:
             surveying = pool.submit(self._survey, plan, programs)
             try:
                 self._copy(plan, layout)
+                self.owner = self.owner or owner_to_serve(layout.data_directory)
                 report.seconds["copy"] = self.clock.monotonic() - began
                 self.on_phase("wal", 0, None)
                 survey = self._await(surveying)
@@ -253,15 +255,7 @@ class _Restore:
                 for timeline in plan.histories
             },
         )
-        path = self.work / SPEC_NAME
-        write_durably(path, spec.encode())
-        self._give_to_owner(path)
-
-    def _give_to_owner(self, *paths: Path) -> None:
-        """Let ``restore_command``, which runs as the server's owner, read what root wrote."""
-        if self.request.owner is not None:
-            for path in (self.work, *paths):
-                shutil.chown(path, *self.request.owner)
+        write_durably(self.work / SPEC_NAME, spec.encode())
 
     def _make_tablespace_folders(self, survey: WalSurvey) -> None:
         """Make the folders of tablespaces that the WAL creates: replaying does not, and gives up without."""
@@ -273,8 +267,8 @@ class _Restore:
                     f"the WAL creates a tablespace at {place}, which can't be made here: {error.strerror}",
                     hint=f"as root: install -d -m 700 -o OWNER {place}; then run the restore again",
                 ) from error
-            if self.request.owner is not None:
-                shutil.chown(place, *self.request.owner)
+            if self.owner is not None:
+                os.chown(place, *self.owner)
 
     def _configure(
         self,
@@ -315,18 +309,9 @@ class _Restore:
         # Whoever deletes backup_label now gets an error instead of a silently broken cluster.
         write_durably(target, with_unusable_checkpoint(record.control_file))
         sync_folder(layout.data_directory)
-        self._own(layout, target)
+        if self.owner is not None:
+            hand_over(layout.data_directory, self.work, self.owner)
         report.seconds["configure"] = self.clock.monotonic() - began
-
-    def _own(self, layout: Layout, control: Path) -> None:
-        if self.request.owner is None:
-            return
-        for path in (control, *layout.data_directory.iterdir()):
-            if path.is_file() and not path.is_symlink():
-                shutil.chown(path, *self.request.owner)
-        shutil.chown(layout.data_directory, *self.request.owner)
-        spool = self.work / "spool"
-        self._give_to_owner(spool, *spool.iterdir())
 
 
 def _shell(path: Path) -> str:
