@@ -14,7 +14,7 @@ from pathlib import Path
 from seawall.model.errors import SeawallError
 from seawall.model.units import format_bytes
 from seawall.postgres.lifecycle import find_running_server
-from seawall.postgres.relation_files import path_inside
+from seawall.postgres.relation_files import TABLESPACE_FOLDER, path_inside
 from seawall.repository.backup_record import BackupRecord, TablespaceRecord
 from seawall.restore.copy import Layout
 from seawall.restore.durable import write_durably
@@ -187,15 +187,22 @@ def finish_directory(data_directory: Path) -> None:
 
 
 def _claimed_places(data_directory: Path) -> list[Path] | None:
-    """Return the tablespace folders that an unfinished restore into the directory had to itself; None if
-    there is no unfinished restore."""
+    """Return the tablespace folders that an unfinished restore into the directory has written to; None if
+    there is no unfinished restore.
+
+    A claim alone proves nothing: a folder that was empty then may be a live server's by now. The copy links
+    to a folder before it writes there, so what isn't linked is not its own.
+    """
     mark = work_directory(data_directory) / _MARK
     if (data_directory / "global" / "pg_control").exists():
         return None
     try:
-        return [Path(place) for place in json.loads(mark.read_bytes())]
+        places = [Path(place) for place in json.loads(mark.read_bytes())]
     except (FileNotFoundError, ValueError):
         return None
+    links = data_directory / TABLESPACE_FOLDER
+    linked = {os.readlink(link) for link in links.iterdir() if link.is_symlink()} if links.is_dir() else set()
+    return [place for place in places if str(place) in linked]
 
 
 def _empty(folder: Path) -> None:

@@ -89,11 +89,25 @@ def test_an_unfinished_restore_owns_the_folders_it_claimed_and_no_others(tmp_pat
     for folder in (own, live, data):
         folder.mkdir(exist_ok=True)
         (folder / "file").write_text("x")
+    (data / "pg_tblspc").mkdir()
+    (data / "pg_tblspc" / "16384").symlink_to(own)
     check_directory(data, moves_aside=False)
     with pytest.raises(TablespaceUnsafe):
         lay_out(record("/d", str(live)), data, {}, None)
     claim(lay_out(record("/d", str(own)), data, {}, None))
     assert not any(own.iterdir()) and not any(data.iterdir()) and (live / "file").exists()
+
+
+def test_a_folder_that_was_claimed_but_never_written_to_may_be_a_live_servers_by_now(tmp_path: Path) -> None:
+    """The first try ended before it copied; then somebody made a tablespace there; then the second try."""
+    data, space = tmp_path / "new", tmp_path / "space"
+    backup = record("/d", str(space))
+    claim(lay_out(backup, data, {}, None))
+    (space / "PG_15_202209061").mkdir(parents=True)
+    with pytest.raises(TablespaceUnsafe):
+        lay_out(backup, data, {}, None)
+    claim(Layout(data, tmp_path / "c", {}))
+    assert (space / "PG_15_202209061").is_dir()
 
 
 def test_a_finished_directory_is_somebodys_data(tmp_path: Path) -> None:
