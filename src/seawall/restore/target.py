@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -54,6 +55,7 @@ def _locked(work: Path, lock: Path) -> int:
 
     while True:
         work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_strangers(work)
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
@@ -71,6 +73,23 @@ def _locked(work: Path, lock: Path) -> int:
         except FileNotFoundError:
             pass  # its last holder removed the folder between our two looks: begin again
         os.close(descriptor)
+
+
+def _refuse_strangers(work: Path) -> None:
+    """Refuse a work folder that somebody else made or may write, as anybody can beside a target in /tmp.
+
+    ``restore_command`` reads there where the WAL comes from, and by which command a key is fetched.
+    """
+    status = os.lstat(work)
+    data_directory = work.with_name(work.name.removesuffix(".seawall"))
+    trusted = {os.geteuid(), 0}
+    trusted |= {place.stat().st_uid for place in (work.parent, data_directory) if place.exists()}
+    if stat.S_ISDIR(status.st_mode) and status.st_uid in trusted and not status.st_mode & 0o022:
+        return
+    raise TargetUnwritable(
+        f"{work} is not this user's alone, and a restore takes its instructions from there",
+        hint=f"look at it (ls -ld {work}), remove it, and run the restore again",
+    )
 
 
 def clear_work(work: Path) -> None:

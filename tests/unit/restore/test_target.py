@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from seawall.restore.errors import (
     SpaceShort,
     TablespaceUnsafe,
     TargetInvalid,
+    TargetUnwritable,
 )
 from seawall.restore.spec import work_directory
 from seawall.restore.target import (
@@ -161,6 +163,33 @@ def test_one_restore_at_a_time_and_no_trace_of_one_that_did_nothing(tmp_path: Pa
         (work / "kept").write_text("x")
     assert {entry.name for entry in work.iterdir()} == {"kept", "lock"}
     with exclusive(work):
+        pass
+
+
+def test_a_work_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    """``restore_command`` would take its store, and the command that fetches a key, from them."""
+    work = tmp_path / "new.seawall"
+    work.mkdir()
+    work.chmod(0o777)
+    with pytest.raises(TargetUnwritable, match="not this user's alone"), exclusive(work):
+        pass
+    work.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    work.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TargetUnwritable), exclusive(work):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+def test_a_work_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    work = tmp_path / "new.seawall"
+    work.mkdir(mode=0o700)
+    os.chown(work, 12345, 12345)
+    with pytest.raises(TargetUnwritable), exclusive(work):
+        pass
+    (tmp_path / "new").mkdir()
+    os.chown(tmp_path / "new", 12345, 12345)
+    with exclusive(work):  # an earlier restore by root gave both to the server's owner
         pass
 
 
