@@ -47,3 +47,7 @@ class SourceUnreadable(Refused, code="source-unreadable", status=82):
 
 class SourceUnsafe(Refused, code="source-unsafe", status=83):
     """The data directory holds something that a backup can't represent."""
+
+
+class SourceReadFailed(Refused, code="source-read-failed", status=84):
+    """The disk or file system of the data directory failed while it was read; no backup was made."""

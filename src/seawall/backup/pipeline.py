@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from blake3 import blake3
 
+from seawall.backup.errors import SourceReadFailed
 from seawall.backup.fan_out import FanOut, TargetPacks
 from seawall.backup.page_guard import PageGuard
 from seawall.backup.source_files import SourceFile
@@ -67,7 +68,16 @@ class Worker:
 
     def process(self, item: WorkItem) -> ItemResult:
         """Read and store one item. Raises what the source or all repositories raise."""
-        return self._chunk(item) if isinstance(item, Chunk) else self._batch(item)
+        try:
+            return self._chunk(item) if isinstance(item, Chunk) else self._batch(item)
+        except OSError as error:
+            # Stores translate their own errors: what is left is the disk that is being backed up.
+            files = [item.file] if isinstance(item, Chunk) else item.files
+            raise SourceReadFailed(
+                f"{error.filename or files[0].place} can't be read: {error.strerror or error}",
+                hint="look at the kernel's log (dmesg) and at the disk's health; a standby or an older backup may "
+                "be the better source now",
+            ) from error
 
     def seal(self) -> None:
         """End this worker's packs and let them become durable in the background."""

@@ -41,7 +41,7 @@ def bind(
         raise WrongServer(
             f"cluster {cluster!r} in {repository.store.url} belongs to system {head.system_identifier}, "
             f"but this server is system {system_identifier}",
-            hint="after pg_upgrade or a new initdb, use another cluster name or `seawall claim`; "
+            hint="after pg_upgrade or a new initdb, use another cluster name; "
             "otherwise this is the wrong server or the wrong repository",
         )
     if head.writer == fingerprint:
