@@ -102,6 +102,7 @@ class Worker:
         try:
             if self._throttle:
                 self._throttle(item.length)
+            _read_ahead(descriptor, item)
             got = read_fully(descriptor, view, item.offset)
             if got < item.length:
                 # Truncated while we read: core pads with zeros, and replay repeats the truncation.
@@ -187,6 +188,13 @@ class Worker:
                     )
 
 
+def _read_ahead(descriptor: int, item: Chunk) -> None:
+    """Have the kernel fetch what the workers take next, while this one is compressed: disks that sleep
+    between reads are what makes a cold backup slow."""
+    if hasattr(os, "posix_fadvise") and not item.is_last:
+        os.posix_fadvise(descriptor, item.offset + item.length, 2 * CHUNK_BYTES, os.POSIX_FADV_WILLNEED)
+
+
 def read_fully(descriptor: int, view: memoryview, offset: int) -> int:
     """Fill ``view`` from ``offset``; return the bytes read, fewer only at the end of the file."""
     got = 0
@@ -196,10 +204,6 @@ def read_fully(descriptor: int, view: memoryview, offset: int) -> int:
             break
         got += count
     return got
-
-
-class _Stop(Exception):
-    """A worker is asked to end because another one failed."""
 
 
 def run(
