@@ -68,8 +68,8 @@ def collect_after_the_leases(shop: Protected) -> None:
     """Let the leases expire by moving what the dead have stored into the past; then collect as a backup does."""
     root = shop.folder / "far"
     past = time.time() - timedelta(seconds=DEFAULT_LIFETIME_S + 60).total_seconds()
-    for lease in files_below(root / "leases"):
-        os.utime(lease, (past, past))
+    for left in (*files_below(root / "leases"), *files_below(root / ".tmp")):
+        os.utime(left, (past, past))
     shop.backup()
     repository = shop.open_repository()
     execute_collection(repository, plan_collection(observe_traces(repository)))

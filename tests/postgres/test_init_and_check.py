@@ -122,7 +122,7 @@ def test_check_follows_a_cluster_from_nothing_to_an_archive(
     status, failures = findings(plan, capsys)
     assert status == 93
     assert any("archive_mode waits for a restart" in text for text in failures)
-    assert any(text.startswith("near: ") and "does not exist" in text for text in failures)
+    assert any(text.startswith("near: ") and "there is no folder" in text for text in failures), failures
     assert run(["repository", "init", "--plan", str(plan)]) == 0
     server.restart()
     server.sql("CREATE TABLE t AS SELECT 1", "SELECT pg_switch_wal()", "CREATE TABLE u AS SELECT 1")
