@@ -43,7 +43,7 @@ from seawall.repository.frames import (
 from seawall.repository.keys import Argon2Cost, KeySlot, parse_slot, seal_slot, unseal_any
 from seawall.repository.layout import HEADER_KEY, KEYS_PREFIX
 from seawall.repository.secrets import MasterKey, SlotSecret
-from seawall.storage.errors import ObjectExists, ObjectMissing, StoreMissing, StoreUnsafe
+from seawall.storage.errors import ObjectExists, ObjectMissing, StoreMissing
 from seawall.storage.protocol import Buffer, ObjectStore
 
 _ENCRYPTED, _PLAIN = "aes-256-gcm", "none"
@@ -104,7 +104,9 @@ class Repository:
             raise EncryptionMismatch("keys were given for a repository that is not to be encrypted")
         if _is_taken(store):
             raise RepositoryExists(f"{store.url} already holds a repository", hint="use it, or another URL")
-        _refuse_unsafe(store)
+        from seawall.storage.probe import require_safe  # not on the WAL client's path
+
+        require_safe(store.probe(), store.url)
         master = os.urandom(KEY_BYTES) if encrypted else None
         context = CryptoContext(os.urandom(REPOSITORY_ID_BYTES), master)
         now = clock.now().replace(microsecond=0)
@@ -238,16 +240,6 @@ def _is_taken(store: ObjectStore) -> bool:
         return store.stat(HEADER_KEY) is not None
     except StoreMissing:
         return False
-
-
-def _refuse_unsafe(store: ObjectStore) -> None:
-    abilities = store.probe()
-    if not abilities.conditional_put or not abilities.read_after_write:
-        lacking = "create-only puts" if not abilities.conditional_put else "reads that see every write"
-        raise StoreUnsafe(
-            f"the store at {store.url} can't keep its promise of {lacking}: {'; '.join(abilities.details)}",
-            hint="use a store with If-None-Match, or name a `coordination:` store for this repository",
-        )
 
 
 def _header_fields(context: CryptoContext, created_at: datetime) -> Fields:
