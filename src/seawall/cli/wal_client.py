@@ -168,29 +168,13 @@ def _archive_opener(
 
 
 def _fetcher(spec: RestoreSpec) -> Callable[[int, str], bytes]:
-    """Return a fetch over all repositories of the restore: the next one is asked on any error, per segment."""
-    from seawall.model.errors import SeawallError
+    """Return a fetch over all repositories of the restore."""
     from seawall.repository.wal_archive import WalArchive
+    from seawall.restore.wal_get import first_that_gives
 
-    archives: dict[str, WalArchive] = {}
+    def source(address: RepositoryAddress) -> Callable[[], WalArchive]:
+        return lambda: WalArchive(
+            _opener(address)(), spec.cluster, spec.system_identifier, segment_bytes=spec.wal_segment_bytes
+        )
 
-    def archive_of(address: RepositoryAddress) -> WalArchive:
-        if address.url not in archives:
-            archives[address.url] = WalArchive(
-                _opener(address)(), spec.cluster, spec.system_identifier, segment_bytes=spec.wal_segment_bytes
-            )
-        return archives[address.url]
-
-    def fetch(epoch: int, name: str) -> bytes:
-        first_error: SeawallError | None = None
-        for number, address in enumerate(spec.repositories):
-            try:
-                # Epochs are counted by each repository: what was proven holds for the first one.
-                return archive_of(address).fetch(name, epoch=epoch if number == 0 else None)
-            except SeawallError as error:
-                first_error = first_error or error
-        if first_error is None:
-            raise UsageInvalid("the restore names no repository", hint="run the restore again")
-        raise first_error
-
-    return fetch
+    return first_that_gives([source(address) for address in spec.repositories])

