@@ -20,11 +20,11 @@ from seawall.postgres.lifecycle import (
     ServerStatus,
     StopMode,
     find_running_server,
+    run_until_stopped,
     start_server,
     stop_server,
     wait_until_consistent,
     wait_until_promoted,
-    wait_until_stopped,
 )
 from tests.support.servers import TestCluster
 
@@ -203,9 +203,21 @@ def test_without_hot_standby_the_server_answers_when_it_is_promoted(restored: Te
 
 def test_a_recovery_that_shuts_down_at_its_target_ended_cleanly(restored: TestCluster) -> None:
     restored.settings["recovery_target_action"] = "shutdown"
-    start_server(restored.data, restored.programs, restored.launch(), until=Milestone.LAUNCHED, deadline_s=30)
-    assert wait_until_stopped(restored.data, deadline_s=30) is True
+    assert run_until_stopped(restored.data, restored.programs, restored.launch(), deadline_s=30) is True
     assert restored.control().state is ClusterState.SHUT_DOWN_IN_RECOVERY
+
+
+def test_a_recovery_that_misses_its_target_did_not_end_cleanly(restored: TestCluster) -> None:
+    restored.settings |= {"recovery_target_action": "shutdown", "recovery_target_name": "nowhere"}
+    assert run_until_stopped(restored.data, restored.programs, restored.launch(), deadline_s=30) is False
+
+
+def test_a_server_that_does_not_end_is_told_at_the_deadline_and_goes_on(one_server: TestCluster) -> None:
+    one_server.stop()
+    with pytest.raises(ServerNotReady, match="still runs"):
+        run_until_stopped(one_server.data, one_server.programs, one_server.launch(), deadline_s=1)
+    assert find_running_server(one_server.data) is not None
+    stop_server(one_server.data)
 
 
 def test_an_unreachable_target_ends_the_wait_with_the_servers_reason(restored: TestCluster) -> None:

@@ -159,16 +159,35 @@ def start_server(
             runs on.
     """
     clock = clock or SystemClock()
-    running = find_running_server(data_directory)
-    if running is not None:
-        raise ServerNotReady(
-            f"a server runs on {data_directory} already (process {running.pid})",
-            hint="stop it first, or use it",
-            pid=running.pid,
-        )
-    process = _spawn(data_directory, programs, launch, run_as or server_user(data_directory))
+    process = _spawn_alone(data_directory, programs, launch, run_as)
     watch = _Watch(data_directory, launch.log_file, clock, process.pid)
     return watch.until(until, deadline_s)
+
+
+def run_until_stopped(
+    data_directory: Path,
+    programs: ServerPrograms,
+    launch: Launch,
+    *,
+    run_as: RunAs | None = None,
+    deadline_s: float,
+    clock: Clock | None = None,
+) -> bool:
+    """Start a server that is to end by itself (``recovery_target_action = shutdown``) and wait for its end.
+
+    Returns whether it ended cleanly, as ``pg_control`` has it. The process is waited for, and no milestone: a
+    short recovery starts and ends between two looks at ``postmaster.pid``.
+
+    Raises ServerNotReady: it still runs at the deadline and goes on, or one runs there already.
+    """
+    clock = clock or SystemClock()
+    process = _spawn_alone(data_directory, programs, launch, run_as)
+    ends_at = clock.monotonic() + deadline_s
+    while is_process_alive(process.pid):
+        if clock.monotonic() >= ends_at:
+            raise _still_running(data_directory, process.pid, deadline_s)
+        clock.sleep(POLL_INTERVAL_S)
+    return _ended_cleanly(data_directory)
 
 
 def wait_for_milestone(
@@ -213,14 +232,22 @@ def wait_until_stopped(data_directory: Path, *, deadline_s: float, clock: Clock 
     ends_at = clock.monotonic() + deadline_s
     while (running := find_running_server(data_directory)) is not None:
         if clock.monotonic() >= ends_at:
-            raise ServerNotReady(
-                f"the server on {data_directory} still runs after {deadline_s:g} s (process {running.pid})",
-                hint=f"look at its log, or stop it at once: kill -QUIT {running.pid}",
-                pid=running.pid,
-            )
+            raise _still_running(data_directory, running.pid, deadline_s)
         clock.sleep(POLL_INTERVAL_S)
+    return _ended_cleanly(data_directory)
+
+
+def _ended_cleanly(data_directory: Path) -> bool:
     clean = (ClusterState.SHUT_DOWN, ClusterState.SHUT_DOWN_IN_RECOVERY)
     return read_control_file(data_directory).state in clean
+
+
+def _still_running(data_directory: Path, pid: int, deadline_s: float) -> ServerNotReady:
+    return ServerNotReady(
+        f"the server on {data_directory} still runs after {deadline_s:g} s (process {pid})",
+        hint=f"look at its log, or stop it at once: kill -QUIT {pid}",
+        pid=pid,
+    )
 
 
 def stop_server(
@@ -282,6 +309,20 @@ def _last_lines(file: Path, lines: int) -> str:
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
     except OSError:
         return ""
+
+
+def _spawn_alone(
+    data_directory: Path, programs: ServerPrograms, launch: Launch, run_as: RunAs | None
+) -> subprocess.Popen[bytes]:
+    """Start the server's process, unless one runs on the directory already."""
+    running = find_running_server(data_directory)
+    if running is not None:
+        raise ServerNotReady(
+            f"a server runs on {data_directory} already (process {running.pid})",
+            hint="stop it first, or use it",
+            pid=running.pid,
+        )
+    return _spawn(data_directory, programs, launch, run_as or server_user(data_directory))
 
 
 def _spawn(

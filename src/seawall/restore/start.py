@@ -20,9 +20,9 @@ from seawall.postgres.lifecycle import (
     Launch,
     Milestone,
     RunningServer,
+    run_until_stopped,
     start_server,
     wait_for_milestone,
-    wait_until_stopped,
 )
 from seawall.postgres.programs import ServerPrograms
 from seawall.repository.backup_record import BackupRecord
@@ -99,21 +99,14 @@ def _recover(
     """Start and wait; return the running server, None where the target action shut it down."""
     launch = Launch(log_file=log, settings=command_line_settings(layout))
     data = layout.data_directory
-    launched = Milestone.LAUNCHED
     if request.action is TargetAction.SHUTDOWN:
-        try:
-            start_server(data, programs, launch, until=launched, deadline_s=request.deadline_s, clock=clock)
-        except ServerStartFailed:
-            if "shutdown at recovery target" not in _text(log):
-                raise
-            return None
-        wait_until_stopped(data, deadline_s=request.deadline_s, clock=clock)
-        if "shutdown at recovery target" not in _text(log):
+        is_clean = run_until_stopped(data, programs, launch, deadline_s=request.deadline_s, clock=clock)
+        if not is_clean or "shutdown at recovery target" not in _text(log):
             raise ServerStartFailed(
                 "it ended before its target", hint=f"the whole log is in {log}", log=_text(log)[-2000:]
             )
         return None
-    start_server(data, programs, launch, until=launched, deadline_s=request.deadline_s, clock=clock)
+    start_server(data, programs, launch, until=Milestone.LAUNCHED, deadline_s=request.deadline_s, clock=clock)
     wanted = Milestone.ANSWERING if request.action is TargetAction.PAUSE else Milestone.PROMOTED
     server = wait_for_milestone(data, log, wanted, deadline_s=request.deadline_s, clock=clock)
     if request.action is TargetAction.PAUSE:
