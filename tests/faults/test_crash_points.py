@@ -98,6 +98,21 @@ def crashed_worlds(server: PaperServer, prepare: Prepare, work: Work) -> Iterato
                 yield f"{when} operation {number} of {whole}, {operation} {key}", world
             else:  # threads share the work out anew each time
                 assert number > whole * 3 // 4, f"operation {number} of {whole} never came"
+    yield from worlds_that_died_at_the_commit(server, prepare, work)
+
+
+def worlds_that_died_at_the_commit(
+    server: PaperServer, prepare: Prepare, work: Work
+) -> Iterator[tuple[str, World]]:
+    """Yield the worlds in which a backup died around its commit, found by its key.
+
+    By number it can be missed: which number it has depends on how threads shared out the packs.
+    """
+    for when in MOMENTS:
+        world = new_world(server, prepare)
+        world.faulty.crash_on("put", "/commits/", when)
+        if has_died(world, work):
+            yield f"{when} the put of the commit", world
 
 
 def has_died(world: World, work: Work) -> bool:

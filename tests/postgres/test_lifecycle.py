@@ -15,17 +15,15 @@ import pytest
 from seawall.postgres.control_file import ClusterState
 from seawall.postgres.errors import ServerNotReady, ServerStartFailed
 from seawall.postgres.lifecycle import (
-    PID_FILE,
     Milestone,
-    ServerStatus,
     StopMode,
-    find_running_server,
     run_until_stopped,
     start_server,
     stop_server,
     wait_until_consistent,
     wait_until_promoted,
 )
+from seawall.postgres.running_server import PID_FILE, ServerStatus, find_running_server
 from tests.support.servers import TestCluster
 
 pytestmark = pytest.mark.postgres

@@ -47,6 +47,7 @@ class FaultyStore:
         self.latency_s = 0.0
         self.is_dead = False
         self._crash_at: tuple[int, When] | None = None
+        self._crash_on: tuple[str, str, When] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -62,6 +63,10 @@ class FaultyStore:
         """Crash at the operation of that number, counted from 1 from the start of the trace."""
         self._crash_at = (number, when)
 
+    def crash_on(self, operation: str, key_part: str, when: When = "before") -> None:
+        """Crash at the first ``operation`` on a key with ``key_part`` in it, whatever its number is this time."""
+        self._crash_on = (operation, key_part, when)
+
     def run(self, operation: str, key: str, action: Callable[[], T]) -> T:
         """Do one operation with what is to go wrong with it."""
         with self._lock:
@@ -72,6 +77,10 @@ class FaultyStore:
             fault = next((f for f in self.faults if f.times > 0 and f.matches(operation, key)), None)
             if fault is not None:
                 fault.times -= 1
+            if self._crash_on is not None:
+                wanted, key_part, when = self._crash_on
+                if operation == wanted and key_part in key:
+                    self._crash_at, self._crash_on = (number, when), None
         if self.latency_s:
             time.sleep(self.latency_s)
         self._crash_if((number, "before"))

@@ -32,15 +32,9 @@ from seawall.postgres.control_file import (
     read_control_file,
     with_system_identifier,
 )
-from seawall.postgres.lifecycle import (
-    Launch,
-    RunningServer,
-    StopMode,
-    find_running_server,
-    start_server,
-    stop_server,
-)
+from seawall.postgres.lifecycle import Launch, StopMode, start_server, stop_server
 from seawall.postgres.programs import ServerPrograms
+from seawall.postgres.running_server import RunningServer, find_running_server
 from seawall.postgres.server_user import RunAs, server_user
 from tests.support import reaper
 from tests.support.server_programs import TEMPLATES, exclusive, server_programs, wanted_majors

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -25,15 +23,20 @@ from seawall.model.clock import Clock, SystemClock
 from seawall.postgres.control_file import ClusterState, read_control_file
 from seawall.postgres.errors import ServerNotReady, ServerStartFailed
 from seawall.postgres.programs import ServerPrograms
+from seawall.postgres.running_server import (
+    RunningServer,
+    ServerStatus,
+    find_running_server,
+    is_process_alive,
+    remember_child,
+)
 from seawall.postgres.server_user import RunAs, server_user
 
-PID_FILE = "postmaster.pid"
 POLL_INTERVAL_S = 0.05
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 60.0
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16 * 1024
-SOCKET_CHECK_TIMEOUT_S = 2.0
 
 
 class StopMode(Enum):
@@ -42,29 +45,6 @@ class StopMode(Enum):
     SMART = signal.SIGTERM
     FAST = signal.SIGINT
     IMMEDIATE = signal.SIGQUIT
-
-
-class ServerStatus(Enum):
-    """What the postmaster says of itself.
-
-    READY takes connections, also as a hot standby; STANDBY recovers and takes none (hot_standby=off).
-    """
-
-    STARTING = "starting"
-    STOPPING = "stopping"
-    READY = "ready"
-    STANDBY = "standby"
-
-
-@dataclass(frozen=True, slots=True)
-class RunningServer:
-    """A server that was seen alive: its process and where it listens."""
-
-    pid: int
-    data_directory: Path
-    port: int
-    socket_directory: Path | None
-    status: ServerStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,30 +95,6 @@ class Milestone(Enum):
         return self is Milestone.ANSWERING or (
             read_control_file(server.data_directory).state is ClusterState.IN_PRODUCTION
         )
-
-
-_children: dict[int, subprocess.Popen[bytes]] = {}
-"""Servers that this process started, by pid: a child stays a zombie until its parent asks for it."""
-
-
-def find_running_server(data_directory: Path) -> RunningServer | None:
-    """Return the server that runs on a data directory, or None if there is none.
-
-    A stale ``postmaster.pid`` is not believed: the process must exist and work in the data directory, or
-    where that can't be seen, be called postgres or answer on its socket.
-    """
-    try:
-        lines = (data_directory / PID_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        pid = abs(int(lines[0]))  # a standalone backend writes its number negated
-    except (IndexError, ValueError):
-        return None  # being written, or damaged
-    if not is_process_alive(pid):
-        return None
-    server = _from_pid_file(pid, data_directory, lines)
-    return server if _is_server_process(server) else None
 
 
 def start_server(
@@ -272,25 +228,6 @@ def stop_server(
     return True
 
 
-def is_process_alive(pid: int) -> bool:
-    """Say whether a process exists and is no zombie; a child of ours is reaped on the way."""
-    child = _children.get(pid)
-    if child is not None and child.poll() is not None:
-        del _children[pid]
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # exists, and is somebody else's
-    try:
-        # The state follows the name, which is in parentheses and may contain anything (proc(5)).
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return not sys.platform.startswith("linux") or Path(f"/proc/{pid}").exists()
-
-
 def log_tail(log_file: Path, data_directory: Path, lines: int = LOG_TAIL_LINES) -> str:
     """Return the last lines of the server's log: of the collector's file where one is used."""
     files = [log_file]
@@ -348,7 +285,7 @@ def _spawn(
         ) from error
     finally:
         os.close(log)
-    _children[process.pid] = process
+    remember_child(process)
     return process
 
 
@@ -398,44 +335,3 @@ class _Watch:
             data_directory=str(self.data_directory),
             log=tail,
         )
-
-
-def _from_pid_file(pid: int, data_directory: Path, lines: list[str]) -> RunningServer:
-    """Read the lines that exist so far; the server appends them as it starts (pidfile.h)."""
-    padded = [line.strip() for line in lines] + [""] * 8
-    folder = padded[4]
-    try:
-        status = ServerStatus(padded[7])
-    except ValueError:
-        status = ServerStatus.STARTING
-    return RunningServer(
-        pid=pid,
-        data_directory=data_directory,
-        port=int(padded[3]) if padded[3].isdigit() else 0,
-        socket_directory=Path(folder) if folder else None,
-        status=status,
-    )
-
-
-def _is_server_process(server: RunningServer) -> bool:
-    process = Path(f"/proc/{server.pid}")
-    try:
-        return (process / "cwd").readlink() == server.data_directory.resolve()
-    except OSError:
-        pass  # another user's process, or no /proc on this system
-    try:
-        return (process / "comm").read_text().strip() in ("postgres", "postmaster")
-    except OSError:
-        return _accepts_connections(server)
-
-
-def _accepts_connections(server: RunningServer) -> bool:
-    if server.socket_directory is None:
-        return False
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(SOCKET_CHECK_TIMEOUT_S)
-        try:
-            probe.connect(str(server.socket_directory / f".s.PGSQL.{server.port}"))
-        except OSError:
-            return False
-    return True

@@ -16,15 +16,9 @@ from seawall.model.clock import Clock
 from seawall.model.errors import SeawallError
 from seawall.model.lsn import Lsn
 from seawall.postgres.errors import ServerNotReady, ServerStartFailed
-from seawall.postgres.lifecycle import (
-    Launch,
-    Milestone,
-    RunningServer,
-    run_until_stopped,
-    start_server,
-    wait_for_milestone,
-)
+from seawall.postgres.lifecycle import Launch, Milestone, run_until_stopped, start_server, wait_for_milestone
 from seawall.postgres.programs import ServerPrograms
+from seawall.postgres.running_server import RunningServer
 from seawall.repository.backup_record import BackupRecord
 from seawall.restore.configure import command_line_settings, finish_recovery
 from seawall.restore.copy import Layout

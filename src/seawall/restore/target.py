@@ -14,8 +14,8 @@ from pathlib import Path
 
 from seawall.model.errors import SeawallError
 from seawall.model.units import format_bytes
-from seawall.postgres.lifecycle import find_running_server
 from seawall.postgres.relation_files import TABLESPACE_FOLDER, path_inside
+from seawall.postgres.running_server import find_running_server
 from seawall.repository.backup_record import BackupRecord, TablespaceRecord
 from seawall.restore.copy import Layout
 from seawall.restore.durable import write_durably

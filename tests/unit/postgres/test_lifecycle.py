@@ -10,17 +10,9 @@ from pathlib import Path
 import pytest
 
 from seawall.postgres.errors import ProgramsMissing, ServerOwnerUnusable, ServerStartFailed
-from seawall.postgres.lifecycle import (
-    PID_FILE,
-    Launch,
-    ServerStatus,
-    find_running_server,
-    is_process_alive,
-    log_tail,
-    start_server,
-    stop_server,
-)
+from seawall.postgres.lifecycle import Launch, log_tail, start_server, stop_server
 from seawall.postgres.programs import ServerPrograms, find_programs
+from seawall.postgres.running_server import PID_FILE, ServerStatus, find_running_server, is_process_alive
 from seawall.postgres.server_user import RunAs, server_user
 
 
