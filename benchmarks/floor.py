@@ -10,7 +10,7 @@ from time import perf_counter
 
 from benchmarks.contenders import JOBS
 from benchmarks.timing import settle
-from seawall.repository.codec import CompressionPolicy, Compressor
+from seawall.repository.format.codec import CompressionPolicy, Compressor
 
 _PIECE_BYTES = 1 << 20
 

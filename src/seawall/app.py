@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seawall.plan.model import ClusterPlan, Credentials, Plan
     from seawall.repository.repository import Repository
     from seawall.repository.secrets import SlotSecret
-    from seawall.restore.request import Check, OpenedRepository, PrimaryClaim
+    from seawall.restore.planning.request import Check, OpenedRepository, PrimaryClaim
     from seawall.storage.protocol import ObjectStore
 
 
@@ -135,8 +135,8 @@ class App(NamedTuple):
         ``left_out`` is given those with the reason: what only they hold can't be restored, and a person has to
         know. Raises the first one's error if none can be opened.
         """
-        from seawall.restore.request import OpenedRepository
-        from seawall.restore.spec import RepositoryAddress
+        from seawall.restore.planning.request import OpenedRepository
+        from seawall.restore.planning.spec import RepositoryAddress
 
         opened: list[OpenedRepository] = []
         first_error: SeawallError | None = None
@@ -179,7 +179,7 @@ class App(NamedTuple):
         """Return how a restored server takes ``cluster`` over; by this user if nobody is named."""
         import getpass
 
-        from seawall.restore.request import PrimaryClaim
+        from seawall.restore.planning.request import PrimaryClaim
 
         return PrimaryClaim(claimed_by or getpass.getuser(), self.plan.state, self.archive_command(cluster))
 
@@ -192,7 +192,7 @@ class App(NamedTuple):
     def checks(self, cluster: str) -> tuple[Check, ...]:
         """Return the plan's SQL checks that apply after a restore of ``cluster``."""
         from seawall.plan.model import CheckWhen
-        from seawall.restore.request import Check
+        from seawall.restore.planning.request import Check
 
         return tuple(
             Check(item.name, item.database or "postgres", item.sql)
@@ -219,7 +219,7 @@ class App(NamedTuple):
     ) -> BackupPolicy:
         """Return how backups of ``cluster`` are taken; ``jobs`` overrides the plan."""
         from seawall.backup.physical import BackupPolicy
-        from seawall.repository.codec import CompressionPolicy
+        from seawall.repository.format.codec import CompressionPolicy
         from seawall.storage.limit import Throttle
 
         settings = self.plan.clusters[cluster].backup

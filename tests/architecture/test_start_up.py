@@ -25,11 +25,11 @@ HEAVY = {
 }
 PUSH = (
     "seawall.cli.wal_client, seawall.backup.wal_push, seawall.plan.compiled, seawall.app, "
-    "seawall.storage.urls, seawall.storage.posix, seawall.repository.repository, seawall.repository.wal_archive"
+    "seawall.storage.urls, seawall.storage.posix, seawall.repository.repository, seawall.repository.wal.archive"
 )
 """All that `wal push` imports on its way into a repository on a disk. PostgreSQL starts a process per segment:
 sealing needs cryptography, the rest has no business there."""
-GET = "seawall.cli.wal_client, seawall.restore.spec, seawall.restore.spool, seawall.restore.wal_get"
+GET = "seawall.cli.wal_client, seawall.restore.planning.spec, seawall.restore.wal.spool, seawall.restore.wal.get"
 VERSION_BUDGET_S = 0.100
 PRINT_MODULES = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
 

@@ -15,10 +15,10 @@ from seawall.backup.wal_push import PushResult, PushTarget, push_wal
 from seawall.model.lsn import Lsn
 from seawall.model.wal_name import SegmentName
 from seawall.postgres.backup_session import StartedBackup, StoppedBackup
-from seawall.repository.backup_reader import BackupReader
-from seawall.repository.backup_record import BackupRecord
-from seawall.repository.extents import iter_extents
-from seawall.repository.file_entry import FileKind
+from seawall.repository.backups.file_entry import FileKind
+from seawall.repository.backups.reader import BackupReader
+from seawall.repository.backups.record import BackupRecord
+from seawall.repository.format.extents import iter_extents
 from seawall.repository.repository import Repository
 from tests.unit.postgres.test_control_file import control_file
 

@@ -15,7 +15,7 @@ from seawall.backup.physical import BackupPolicy, take_full_backup
 from seawall.model.clock import SystemClock
 from seawall.repository.repository import Repository
 from seawall.repository.secrets import KeyFile
-from seawall.repository.verify import verify
+from seawall.repository.verify.whole import verify
 from seawall.storage.urls import open_store
 from tests.support.faulty_store import Crash, FaultyStore
 from tests.support.plans import CLUSTER

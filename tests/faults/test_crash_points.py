@@ -16,15 +16,15 @@ import pytest
 
 from seawall.model.errors import SeawallError
 from seawall.repository import layout
-from seawall.repository.catalog import Catalog
+from seawall.repository.backups.catalog import Catalog
 from seawall.repository.collect import execute_collection, observe_traces, plan_collection
 from seawall.repository.errors import WrongKey
 from seawall.repository.key_ring import list_slots, rotate_slot
 from seawall.repository.leases import DEFAULT_LIFETIME_S
 from seawall.repository.repository import Repository
 from seawall.repository.secrets import KeyFile
-from seawall.repository.verify import verify
-from seawall.repository.wal_archive import WalArchive
+from seawall.repository.verify.whole import verify
+from seawall.repository.wal.archive import WalArchive
 from seawall.storage.errors import StoreUnavailable
 from seawall.storage.memory import MemoryStore
 from tests.faults.paper_server import (

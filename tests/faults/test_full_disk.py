@@ -14,10 +14,10 @@ import pytest
 
 from seawall.app import App
 from seawall.postgres.programs import ServerPrograms
-from seawall.repository.verify import verify
+from seawall.repository.verify.whole import verify
 from seawall.restore.errors import SpaceShort
-from seawall.restore.moment import Latest
-from seawall.restore.request import RestoreRequest
+from seawall.restore.planning.moment import Latest
+from seawall.restore.planning.request import RestoreRequest
 from seawall.restore.run import restore
 from tests.support.plans import CLUSTER
 from tests.support.recovery import Protected, contents, protected

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from seawall.postgres.programs import ServerPrograms
-from seawall.repository.catalog import Catalog
+from seawall.repository.backups.catalog import Catalog
 from seawall.repository.collect import execute_collection, observe_traces, plan_collection
 from seawall.repository.leases import DEFAULT_LIFETIME_S
-from seawall.repository.verify import verify
+from seawall.repository.verify.whole import verify
 from tests.support.plans import CLUSTER
 from tests.support.recovery import Protected, contents, protected
 

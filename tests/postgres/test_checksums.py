@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from seawall.postgres.checksums import PageChecksummer
-from seawall.postgres.relation_files import has_page_checksums, parse_relation_file
+from seawall.postgres.files.checksums import PageChecksummer
+from seawall.postgres.files.relation_files import has_page_checksums, parse_relation_file
 from tests.support.servers import InitOptions, TestCluster
 
 pytestmark = pytest.mark.postgres

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from seawall.postgres.control_file import (
+from seawall.postgres.errors import ServerStartFailed
+from seawall.postgres.files.control_file import (
     CONTROL_FILE_PATH,
     ClusterState,
     ControlFile,
     with_unusable_checkpoint,
 )
-from seawall.postgres.errors import ServerStartFailed
 from seawall.postgres.programs import ServerPrograms
 from tests.support.servers import InitOptions, TestCluster
 

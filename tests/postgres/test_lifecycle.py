@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from seawall.postgres.control_file import ClusterState
 from seawall.postgres.errors import ServerNotReady, ServerStartFailed
-from seawall.postgres.lifecycle import (
+from seawall.postgres.files.control_file import ClusterState
+from seawall.postgres.server.lifecycle import (
     Milestone,
     StopMode,
     run_until_stopped,
@@ -23,7 +23,7 @@ from seawall.postgres.lifecycle import (
     wait_until_consistent,
     wait_until_promoted,
 )
-from seawall.postgres.running_server import PID_FILE, ServerStatus, find_running_server
+from seawall.postgres.server.running import PID_FILE, ServerStatus, find_running_server
 from tests.support.servers import TestCluster
 
 pytestmark = pytest.mark.postgres

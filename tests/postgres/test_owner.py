@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from seawall.postgres.observe import observe_server
-from seawall.postgres.owner_signals import detect_owner, detect_owner_of_directory, runs_on_this_host
-from seawall.postgres.server_owner import OwnerKind, ServerOwner
+from seawall.postgres.server.owner import OwnerKind, ServerOwner
+from seawall.postgres.server.owner_signals import detect_owner, detect_owner_of_directory, runs_on_this_host
 from seawall.postgres.session import connect
 from tests.support.servers import TestCluster
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from seawall.postgres.files.wal_file import HEADER_BYTES, check_segment
 from seawall.postgres.programs import ServerPrograms, find_all_programs, find_programs
-from seawall.postgres.wal_file import HEADER_BYTES, check_segment
 from tests.support.servers import InitOptions, TestCluster
 
 pytestmark = pytest.mark.postgres

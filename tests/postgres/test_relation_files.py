@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seawall.postgres.relation_files import (
+from seawall.postgres.files.relation_files import (
     BackupRules,
     EntryKind,
     Treatment,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seawall.postgres.programs import ServerPrograms
-from seawall.repository.backup_record import ClusterNeeds
+from seawall.repository.backups.record import ClusterNeeds
 from seawall.restore.errors import TargetNotReady
 from seawall.restore.readiness import check_readiness
 from tests.support.recovery import protected

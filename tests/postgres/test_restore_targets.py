@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from seawall.postgres.control_file import ClusterState
+from seawall.postgres.files.control_file import ClusterState
 from seawall.postgres.programs import ServerPrograms
 from tests.support.recovery import Protected, Restored, protected, wait_until
 

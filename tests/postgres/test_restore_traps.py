@@ -11,9 +11,9 @@ import pytest
 
 from seawall.model.wal_name import SegmentName
 from seawall.postgres.programs import ServerPrograms
-from seawall.restore.spec import work_directory
-from seawall.restore.target import exclusive
-from seawall.restore.wal_get import FOUND
+from seawall.restore.directory.target import exclusive
+from seawall.restore.planning.spec import work_directory
+from seawall.restore.wal.get import FOUND
 from tests.support.recovery import Protected, contents, protected, seawall, wait_until
 from tests.support.server_programs import server_programs, wanted_majors
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seawall.postgres.control_file import with_system_identifier
+from seawall.postgres.files.control_file import with_system_identifier
 from seawall.postgres.programs import ServerPrograms
 from tests.support.recovery import Outcome, Protected, contents, protected, wait_until
 from tests.support.servers import TestCluster, copy_tree

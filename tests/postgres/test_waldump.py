@@ -14,9 +14,9 @@ import pytest
 from seawall.model.lsn import Lsn
 from seawall.model.wal_name import SegmentName
 from seawall.postgres.errors import ServerNotReady, WalSegmentInvalid
-from seawall.postgres.lifecycle import StopMode
+from seawall.postgres.files.waldump import TransactionEnd, WalEnd, WalFacts, WalRange, scan_wal
 from seawall.postgres.programs import ServerPrograms
-from seawall.postgres.waldump import TransactionEnd, WalEnd, WalFacts, WalRange, scan_wal
+from seawall.postgres.server.lifecycle import StopMode
 from tests.support.servers import InitOptions, TestCluster
 
 pytestmark = pytest.mark.postgres

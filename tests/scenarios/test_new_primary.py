@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from seawall.postgres.programs import ServerPrograms
-from seawall.repository.terms import TermLog
+from seawall.repository.wal.terms import TermLog
 from tests.support.plans import CLUSTER
 from tests.support.recovery import CONSOLE, Protected, Restored, contents, protected, wait_until
 

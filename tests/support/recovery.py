@@ -26,7 +26,7 @@ from seawall.model.wal_name import SegmentName
 from seawall.postgres.programs import ServerPrograms
 from seawall.repository.repository import Repository
 from seawall.repository.secrets import KeyFile
-from seawall.repository.wal_archive import WalArchive
+from seawall.repository.wal.archive import WalArchive
 from seawall.storage.urls import open_store
 from tests.support.plans import CLUSTER, write_plan
 from tests.support.servers import InitOptions, TestCluster, remove_folder, temporary_folder

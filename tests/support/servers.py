@@ -3,7 +3,7 @@
 A :class:`TestCluster` lives in a short temporary folder (Unix sockets have short names) with its data
 directory, socket and log; it listens on no network. New clusters are copies of a template that initdb
 made once, each with a system identifier of its own. Servers run as an ordinary user even under root
-(seawall.postgres.server_user). A reaper process removes what a killed run leaves.
+(seawall.postgres.server.user). A reaper process removes what a killed run leaves.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from urllib.parse import quote
 import psycopg
 
 from seawall.model.clock import SystemClock
-from seawall.postgres.control_file import (
+from seawall.postgres.files.control_file import (
     CONTROL_FILE_PATH,
     ControlFile,
     read_control_file,
     with_system_identifier,
 )
-from seawall.postgres.lifecycle import Launch, StopMode, start_server, stop_server
 from seawall.postgres.programs import ServerPrograms
-from seawall.postgres.running_server import RunningServer, find_running_server
-from seawall.postgres.server_user import RunAs, server_user
+from seawall.postgres.server.lifecycle import Launch, StopMode, start_server, stop_server
+from seawall.postgres.server.running import RunningServer, find_running_server
+from seawall.postgres.server.user import RunAs, server_user
 from tests.support import reaper
 from tests.support.server_programs import TEMPLATES, exclusive, server_programs, wanted_majors
 

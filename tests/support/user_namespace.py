@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from seawall.postgres.server_user import user_namespace_prefix
+from seawall.postgres.server.user import user_namespace_prefix
 
 
 def as_ordinary_user(argv: Sequence[str | os.PathLike[str]]) -> list[str]:

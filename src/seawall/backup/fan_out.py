@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable
 
 from seawall.model.errors import SeawallError
-from seawall.repository.backups import BackupWriter
-from seawall.repository.codec import Codec
-from seawall.repository.extents import Extent
-from seawall.repository.packs import FrameRef, PackWriter
+from seawall.repository.backups.packs import FrameRef, PackWriter
+from seawall.repository.backups.writer import BackupWriter
+from seawall.repository.format.codec import Codec
+from seawall.repository.format.extents import Extent
 
 
 class Target:

@@ -10,7 +10,7 @@ from seawall.model.errors import SeawallError
 from seawall.postgres.databases import check_every_database
 from seawall.postgres.observe import facts_for_restore, observe_server
 from seawall.postgres.session import connect
-from seawall.repository.backup_record import ClusterNeeds
+from seawall.repository.backups.record import ClusterNeeds
 
 
 def observe_needs(dsn: str) -> tuple[ClusterNeeds, tuple[str, ...]]:

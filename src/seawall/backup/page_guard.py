@@ -16,8 +16,8 @@ from typing import Protocol
 
 from seawall.backup.source_files import SourceFile
 from seawall.model.errors import SeawallError
-from seawall.postgres.checksums import PageChecksummer
-from seawall.postgres.relation_files import parse_relation_file
+from seawall.postgres.files.checksums import PageChecksummer
+from seawall.postgres.files.relation_files import parse_relation_file
 from seawall.postgres.session import ServerSession, connect, with_database
 
 _RETRIES = 3

@@ -28,22 +28,22 @@ from seawall.backup.writer_binding import bind
 from seawall.model.clock import Clock
 from seawall.model.errors import IntegrityError, NotFound, SeawallError, Unavailable
 from seawall.postgres.backup_session import BackupSession, StartedBackup, StoppedBackup
-from seawall.postgres.checksums import PageChecksummer
-from seawall.postgres.control_file import (
+from seawall.postgres.files.checksums import PageChecksummer
+from seawall.postgres.files.control_file import (
     ControlFile,
     parse_control_file,
     read_control_bytes,
     read_control_file,
 )
-from seawall.repository.backup_record import BackupRecord, ClusterNeeds, CorruptFile, TablespaceRecord
-from seawall.repository.backups import BackupWriter
-from seawall.repository.codec import CompressionPolicy
-from seawall.repository.extents import pack_extents
-from seawall.repository.file_entry import FileEntry
+from seawall.repository.backups.file_entry import FileEntry
+from seawall.repository.backups.record import BackupRecord, ClusterNeeds, CorruptFile, TablespaceRecord
+from seawall.repository.backups.writer import BackupWriter
+from seawall.repository.format.codec import CompressionPolicy
+from seawall.repository.format.extents import pack_extents
 from seawall.repository.layout import new_backup_id
 from seawall.repository.repository import Repository
-from seawall.repository.wal_archive import WalArchive
-from seawall.repository.writers import writer_fingerprint
+from seawall.repository.wal.archive import WalArchive
+from seawall.repository.wal.writers import writer_fingerprint
 
 
 @dataclass(frozen=True, slots=True)

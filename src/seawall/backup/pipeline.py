@@ -21,8 +21,8 @@ from seawall.backup.fan_out import FanOut, TargetPacks
 from seawall.backup.page_guard import PageGuard
 from seawall.backup.source_files import SourceFile
 from seawall.backup.work import CHUNK_BYTES, Batch, Chunk, WorkItem, cut
-from seawall.repository.codec import Codec, CompressionPolicy, Compressor
-from seawall.repository.extents import EXTENT_HASH_BYTES, Extent, ExtentKind
+from seawall.repository.format.codec import Codec, CompressionPolicy, Compressor
+from seawall.repository.format.extents import EXTENT_HASH_BYTES, Extent, ExtentKind
 
 FRAME_BYTES = 256 << 10
 """Plaintext of one frame at most (docs/format.md)."""

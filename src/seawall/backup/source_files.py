@@ -18,8 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from seawall.backup.errors import SourceMissing, SourceUnreadable, SourceUnsafe
-from seawall.postgres.control_file import ControlFile
-from seawall.postgres.relation_files import (
+from seawall.postgres.files.control_file import ControlFile
+from seawall.postgres.files.relation_files import (
     TABLESPACE_FOLDER,
     WAL_FOLDER,
     BackupRules,
@@ -33,7 +33,7 @@ from seawall.postgres.relation_files import (
     tablespace_version_folder,
     unlogged_relations,
 )
-from seawall.repository.file_entry import FileEntry, FileIdentity, FileKind, path_order
+from seawall.repository.backups.file_entry import FileEntry, FileIdentity, FileKind, path_order
 
 CONFIG_FOLDER = ".seawall-config"
 """Virtual folder of the manifest for configuration from outside the data directory (Debian's /etc)."""

@@ -69,23 +69,23 @@ def push_wal(
         _refuse_unfinished(data_directory / path)
     raw = _read(data_directory / path)
     # From here on a thread compresses, while this one imports what is left and asks the repositories.
-    from seawall.repository.codec import CompressionPolicy
-    from seawall.repository.wal_pieces import WalPieces
+    from seawall.repository.format.codec import CompressionPolicy
+    from seawall.repository.wal.pieces import WalPieces
 
     policy = CompressionPolicy(level=compression_level)
     pieces = WalPieces(raw, policy)
     system_identifier = read_system_identifier(data_directory)
     if kind in (WalFileKind.SEGMENT, WalFileKind.PARTIAL):
-        from seawall.postgres.wal_file import check_segment
+        from seawall.postgres.files.wal_file import check_segment
 
         check_segment(name, raw, len(raw), system_identifier=system_identifier)
-    from seawall.repository.writers import writer_fingerprint
+    from seawall.repository.wal.writers import writer_fingerprint
 
     fingerprint = writer_fingerprint(state_directory, data_directory)
 
     def push_into(repository: Repository) -> str:
         from seawall.backup.writer_binding import bind
-        from seawall.repository.wal_archive import WalArchive
+        from seawall.repository.wal.archive import WalArchive
 
         binding = bind(
             repository,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from seawall.backup.errors import WalNotArchived
 from seawall.model.clock import Clock
 from seawall.model.wal_name import SegmentName
-from seawall.repository.wal_archive import WalArchive
+from seawall.repository.wal.archive import WalArchive
 
 _FIRST_PAUSE_S = 0.02
 _GROWTH = 1.15

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from seawall.backup.errors import WriterNotBound, WrongServer
 from seawall.repository.repository import Repository
-from seawall.repository.terms import Term, TermLog
+from seawall.repository.wal.terms import Term, TermLog
 
 
 class Binding(NamedTuple):

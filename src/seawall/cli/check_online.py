@@ -64,7 +64,7 @@ def check_cluster(app: App, cluster: str) -> Iterator[Finding]:
 
 def _check_server(app: App, cluster: str, session: ServerSession, facts: ServerFacts) -> Iterator[Finding]:
     from seawall.postgres.observe import clock_offset_s
-    from seawall.postgres.owner_signals import detect_owner
+    from seawall.postgres.server.owner_signals import detect_owner
 
     primary = app.cluster(cluster).primary
     role = "a standby" if facts.is_in_recovery else "a primary"
@@ -101,7 +101,7 @@ def _check_rights(session: ServerSession, cluster: str) -> Iterator[Finding]:
 
 def _check_data_directory(primary: ServerPlan, facts: ServerFacts, cluster: str) -> Iterator[Finding]:
     """A backup reads the files of the plan; they must be those of the server that answers."""
-    from seawall.postgres.owner_signals import runs_on_this_host
+    from seawall.postgres.server.owner_signals import runs_on_this_host
 
     if facts.files is None:
         return
@@ -130,7 +130,7 @@ def _check_archive_timeout(app: App, cluster: str, facts: ServerFacts) -> Iterat
 
 
 def _check_wal_space(session: ServerSession, facts: ServerFacts, cluster: str) -> Iterator[Finding]:
-    from seawall.postgres.owner_signals import runs_on_this_host
+    from seawall.postgres.server.owner_signals import runs_on_this_host
 
     if facts.files is None or not runs_on_this_host(facts):
         return
@@ -193,7 +193,7 @@ def _is_usable_by(path: Path, user: os.stat_result, group_bit: int) -> bool:
 def _check_contents(
     app: App, cluster: str, name: str, repository: Repository, facts: ServerFacts | None
 ) -> Iterator[Finding]:
-    from seawall.repository.catalog import Catalog
+    from seawall.repository.backups.catalog import Catalog
 
     if facts is None:
         return
@@ -214,8 +214,8 @@ def _check_contents(
 
 def _check_writer(app: App, cluster: str, name: str, repository: Repository) -> Iterator[Finding]:
     """Say whether this host's data directory is the one that may write: not a clone, not a primary of yesterday."""
-    from seawall.repository.terms import TermLog
-    from seawall.repository.writers import known_fingerprint
+    from seawall.repository.wal.terms import TermLog
+    from seawall.repository.wal.writers import known_fingerprint
 
     head = TermLog(repository, cluster).head()
     mine = known_fingerprint(app.plan.state, app.cluster(cluster).primary.data)
@@ -233,7 +233,7 @@ def _wait_for_archived(
     app: App, cluster: str, repository: Repository, facts: ServerFacts, finished: SegmentName | None
 ) -> SegmentName | None:
     """Return the newest archived segment of the server's timeline, giving those under way some time."""
-    from seawall.repository.wal_archive import WalArchive
+    from seawall.repository.wal.archive import WalArchive
 
     archive = WalArchive(repository, cluster, facts.system_identifier, segment_bytes=facts.wal_segment_bytes)
     ends_at = app.clock.monotonic() + (_ARCHIVE_WAIT_S if facts.archive.mode != "off" else 0.0)

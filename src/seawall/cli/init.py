@@ -14,7 +14,7 @@ from seawall.cli.usage import UsageInvalid
 
 if TYPE_CHECKING:
     from seawall.plan.init_plan import InitFacts, ServerChange
-    from seawall.postgres.server_owner import ServerOwner
+    from seawall.postgres.server.owner import ServerOwner
     from seawall.postgres.session import ServerSession
 
 
@@ -71,7 +71,7 @@ def command(
     from seawall.cli.init_facts import InitChoices, current_settings, init_facts
     from seawall.plan.init_plan import render_plan, server_changes
     from seawall.postgres.observe import observe_server
-    from seawall.postgres.owner_signals import detect_owner
+    from seawall.postgres.server.owner_signals import detect_owner
     from seawall.postgres.session import connect, has_password
 
     _refuse_existing(output, force=force)

@@ -13,9 +13,9 @@ from seawall.model.units import format_bytes, format_duration
 from seawall.model.wal_name import SegmentName
 
 if TYPE_CHECKING:
-    from seawall.repository.lineage import SegmentRange
     from seawall.repository.repository import Repository
-    from seawall.repository.wal_archive import WalArchive, WalFolder
+    from seawall.repository.wal.archive import WalArchive, WalFolder
+    from seawall.repository.wal.lineage import SegmentRange
 
 
 @click.command(name="list")
@@ -45,8 +45,8 @@ def command(
 
 
 def _describe(repository: Repository, cluster: str) -> dict[str, Any]:
-    from seawall.repository.catalog import Catalog
-    from seawall.repository.wal_archive import WalArchive
+    from seawall.repository.backups.catalog import Catalog
+    from seawall.repository.wal.archive import WalArchive
 
     catalog = Catalog(repository, cluster)
     backups: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ def _describe(repository: Repository, cluster: str) -> dict[str, Any]:
 
 
 def _ranges(archive: WalArchive, folder: WalFolder) -> list[SegmentRange]:
-    from seawall.repository.wal_errors import WalNotFound
+    from seawall.repository.wal.errors import WalNotFound
 
     try:
         return archive.segments(folder.timeline, epoch=folder.epoch)

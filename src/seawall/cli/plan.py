@@ -17,7 +17,7 @@ def command() -> None:
 @command.command()
 def schema() -> int:
     """Print the plan's JSON Schema (draft 2020-12), for editors and other programs."""
-    from seawall.plan.schema import json_schema
+    from seawall.plan.definition.schema import json_schema
 
     print_json(json_schema())
     return 0

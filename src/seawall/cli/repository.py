@@ -67,7 +67,7 @@ def init(name: str | None, escrow: bool, plan_path: Path | None, as_json: bool) 
 def list_(repository_name: str | None, plan_path: Path | None, as_json: bool) -> int:
     """List the plan's repositories, and whether each can be opened from here."""
     from seawall.app import App
-    from seawall.repository.catalog import cluster_names
+    from seawall.repository.backups.catalog import cluster_names
 
     app = App.load(plan_path)
     found: dict[str, dict[str, object]] = {}

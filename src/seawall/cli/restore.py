@@ -24,8 +24,8 @@ from seawall.model.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from seawall.app import App
-    from seawall.restore.moment import Moment
-    from seawall.restore.request import RestoreReport, RestoreRequest
+    from seawall.restore.planning.moment import Moment
+    from seawall.restore.planning.request import RestoreReport, RestoreRequest
 
 _MOMENTS = "--latest, --to, --to-lsn, --to-xid, --to-name or --immediate"
 
@@ -108,8 +108,8 @@ def command(
 
     from seawall.app import App
     from seawall.cli.parsing import duration_s
-    from seawall.restore.moment import TargetAction
-    from seawall.restore.request import RestoreRequest
+    from seawall.restore.planning.moment import TargetAction
+    from seawall.restore.planning.request import RestoreRequest
     from seawall.restore.run import restore
 
     app = App.load(plan_path, patience_s=LONG_PATIENCE_S)
@@ -166,7 +166,7 @@ def _moment(
     is_inclusive: bool,
 ) -> Moment:
     from seawall.cli.parsing import lsn
-    from seawall.restore.moment import AtLsn, AtName, AtTime, AtXid, Immediate, Latest, parse_time
+    from seawall.restore.planning.moment import AtLsn, AtName, AtTime, AtXid, Immediate, Latest, parse_time
 
     found: list[Moment] = []
     if latest:

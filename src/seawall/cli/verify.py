@@ -14,7 +14,7 @@ from seawall.model.units import format_bytes
 
 if TYPE_CHECKING:
     from seawall.repository.repository import Repository
-    from seawall.repository.verify_report import ProgressCallback, VerifyReport
+    from seawall.repository.verify.report import ProgressCallback, VerifyReport
 
 
 @click.command()
@@ -45,7 +45,7 @@ def command(
 ) -> int:
     """Re-read everything, authenticate every frame, and name what is damaged or missing and what it affects."""
     from seawall.app import App
-    from seawall.repository.verify import verify
+    from seawall.repository.verify.whole import verify
 
     app = App.load(plan_path, patience_s=LONG_PATIENCE_S)
     reports: dict[str, VerifyReport] = {}
@@ -74,7 +74,7 @@ def command(
 def _refuse_unknown(repository: Repository, name: str, cluster: str | None) -> None:
     """Raise NameUnknown for a cluster that is not there: nothing read must not look like nothing found."""
     from seawall.app import NameUnknown
-    from seawall.repository.catalog import cluster_names
+    from seawall.repository.backups.catalog import cluster_names
 
     known = cluster_names(repository)
     if cluster is not None and cluster not in known:

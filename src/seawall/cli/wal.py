@@ -89,7 +89,7 @@ def gaps(cluster_name: str | None, repository_name: str | None, plan_path: Path 
     """Say which WAL segments are missing between the oldest backup and the newest archived segment."""
     from seawall.app import App
     from seawall.cli.wal_gaps import find_gaps
-    from seawall.repository.wal_errors import WalGap
+    from seawall.repository.wal.errors import WalGap
 
     app = App.load(plan_path)
     cluster = app.cluster_name(cluster_name)

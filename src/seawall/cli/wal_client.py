@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from seawall.plan.compiled import CompiledPlan, WalRepository
     from seawall.repository.repository import Repository
-    from seawall.repository.wal_archive import WalArchive
-    from seawall.restore.spec import RepositoryAddress, RestoreSpec
+    from seawall.repository.wal.archive import WalArchive
+    from seawall.restore.planning.spec import RepositoryAddress, RestoreSpec
 
 STANDBY = "--standby"
 _PUSH_OPTIONS = ("--plan", "--cluster", "--data-directory")
@@ -119,9 +119,9 @@ def _get(arguments: list[str]) -> int:
         return _get_for_standby(options, name, Path(destination))
     if "--restore" not in options:
         raise UsageInvalid("wal get needs the file that a restore wrote, or --standby", hint=usage)
-    from seawall.restore.spec import SPOOL_NAME, RestoreSpec
-    from seawall.restore.spool import Spool
-    from seawall.restore.wal_get import ABSENT, get_planned
+    from seawall.restore.planning.spec import SPOOL_NAME, RestoreSpec
+    from seawall.restore.wal.get import ABSENT, get_planned
+    from seawall.restore.wal.spool import Spool
 
     absent_status = _absent_status(options)
     spec_path = Path(options["--restore"])
@@ -136,7 +136,7 @@ def _get(arguments: list[str]) -> int:
 
 def _absent_status(options: dict[str, str]) -> int:
     """Return how "not there" is to be said: the command of a restore wants a status that nothing else has."""
-    from seawall.restore.wal_get import ABSENT
+    from seawall.restore.wal.get import ABSENT
 
     text = options.get("--absent-status", str(ABSENT))
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 126):
@@ -148,8 +148,8 @@ def _get_for_standby(options: dict[str, str], name: str, destination: Path) -> i
     """Serve a standby: any failure reads as "not there", and it asks again (see ``restore.wal_get``)."""
     from seawall.backup.wal_push import read_system_identifier
     from seawall.plan.compiled import load_compiled
-    from seawall.repository.wal_archive import WalArchive
-    from seawall.restore.wal_get import get_for_standby
+    from seawall.repository.wal.archive import WalArchive
+    from seawall.restore.wal.get import get_for_standby
 
     plan = load_compiled(options.get("--plan"))
     cluster = _cluster_name(plan, options.get("--cluster"))
@@ -169,8 +169,8 @@ def _archive_opener(
 
 def _fetcher(spec: RestoreSpec) -> Callable[[int, str], bytes]:
     """Return a fetch over all repositories of the restore."""
-    from seawall.repository.wal_archive import WalArchive
-    from seawall.restore.wal_get import first_that_gives
+    from seawall.repository.wal.archive import WalArchive
+    from seawall.restore.wal.get import first_that_gives
 
     def source(address: RepositoryAddress) -> Callable[[], WalArchive]:
         return lambda: WalArchive(

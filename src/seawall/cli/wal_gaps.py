@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from seawall.model.timeline import TimelineHistory
-from seawall.repository.catalog import Catalog
+from seawall.repository.backups.catalog import Catalog
 from seawall.repository.repository import Repository
-from seawall.repository.wal_archive import WalArchive
+from seawall.repository.wal.archive import WalArchive
 
 
 def find_gaps(repository: Repository, cluster: str) -> list[str]:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seawall.model.errors import Bug, Refused
-from seawall.postgres.lifecycle import Launch, StopMode, start_server, stop_server
 from seawall.postgres.programs import ServerPrograms, find_all_programs, find_programs
-from seawall.postgres.running_server import find_running_server
-from seawall.postgres.server_user import server_user, user_namespace_prefix
+from seawall.postgres.server.lifecycle import Launch, StopMode, start_server, stop_server
+from seawall.postgres.server.running import find_running_server
+from seawall.postgres.server.user import server_user, user_namespace_prefix
 
 NEAR, FAR = "eu-west", "eu-central"
 PORT = 5432

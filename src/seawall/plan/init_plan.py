@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seawall.model.units import format_bytes, parse_duration_s
-from seawall.plan.definition import NAME_PATTERN
+from seawall.plan.definition.sections import NAME_PATTERN
 
 
 @dataclass(frozen=True, slots=True)

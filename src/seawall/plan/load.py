@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from seawall.plan.crosscheck import crosscheck
+from seawall.plan.crosscheck.rules import crosscheck
+from seawall.plan.definition.fields import PLAN
 from seawall.plan.diagnostics import START, Diagnostic, Findings, Place, Severity
 from seawall.plan.errors import PlanInvalid
-from seawall.plan.fields import PLAN
 from seawall.plan.locate import SYSTEM_PLAN, locate_plan
 from seawall.plan.model import Plan, PlanContent
 from seawall.plan.reader import Reader, build

@@ -2,7 +2,7 @@
 
 Immutable and free of places and of YAML. Engines never take these classes; the composition root turns
 them into the engines' own policies. Fields marked *declared* have no machinery behind them yet: see
-:mod:`seawall.plan.fields`.
+:mod:`seawall.plan.definition.fields`.
 """
 
 from __future__ import annotations

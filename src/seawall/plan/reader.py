@@ -1,7 +1,7 @@
 """Nodes against the definition: checked values with their places, every mistake reported.
 
 A wrong value is left out and reading goes on, so one run finds all mistakes. What depends on several values
-is :mod:`seawall.plan.crosscheck`'s.
+is :mod:`seawall.plan.crosscheck.rules`'s.
 """
 
 from __future__ import annotations
@@ -11,9 +11,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from seawall.plan.definition import WHEN_EMPTY, Field, Kind, ListOf, MapOf, Rejected, ScalarKind, Section
+from seawall.plan.definition.kinds import NAME, yaml_guesses
+from seawall.plan.definition.sections import (
+    WHEN_EMPTY,
+    Field,
+    Kind,
+    ListOf,
+    MapOf,
+    Rejected,
+    ScalarKind,
+    Section,
+)
 from seawall.plan.diagnostics import START, Findings, Place
-from seawall.plan.kinds import NAME, yaml_guesses
 from seawall.plan.yaml_nodes import Entry, MappingNode, Node, Scalar, SequenceNode, Unusable
 
 Steps = tuple[str | int, ...]

@@ -5,7 +5,7 @@ the control file, page checksums, the names of relation files and what a base ba
 page headers, ``pg_waldump``, starting and stopping a server as its owner, sessions and the backup
 functions. It decides nothing about backups, restores or plans, and it stores nothing.
 
-Import from the modules themselves: ``seawall.postgres.wal_file`` is on the path of ``wal push`` and
+Import from the modules themselves: ``seawall.postgres.files.wal_file`` is on the path of ``wal push`` and
 must not pay for a database driver or numpy.
 """
 

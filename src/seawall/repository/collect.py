@@ -17,9 +17,9 @@ from datetime import datetime
 
 from seawall.model.errors import IntegrityError
 from seawall.repository import layout
-from seawall.repository.backup_record import AbortedBackup, BackupRecord, encode_commit
-from seawall.repository.catalog import Catalog, cluster_names, read_commit
-from seawall.repository.frames import ObjectKind
+from seawall.repository.backups.catalog import Catalog, cluster_names, read_commit
+from seawall.repository.backups.record import AbortedBackup, BackupRecord, encode_commit
+from seawall.repository.format.frames import ObjectKind
 from seawall.repository.leases import LeaseEntry, live_backups, observe_leases, observe_store_time
 from seawall.repository.repository import Repository
 from seawall.storage.errors import ObjectExists, ObjectMissing

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seawall.repository.control_json import (
+from seawall.repository.errors import ControlDamaged, KeyNeeded, LastKeySlot, NameInvalid, WrongKey
+from seawall.repository.format.control_json import (
     Fields,
     bytes_field,
     parse_control,
     render_control,
     text_field,
 )
-from seawall.repository.errors import ControlDamaged, KeyNeeded, LastKeySlot, NameInvalid, WrongKey
 from seawall.repository.keys import Argon2Cost, KeySlot, seal_slot, slot_fields, slot_from_fields, unseal_slot
 from seawall.repository.repository import Repository, put_once, read_slots
 from seawall.repository.secrets import MasterKey, SlotSecret, format_groups, parse_groups

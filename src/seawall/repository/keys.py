@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from seawall.repository.aead import AESGCM, invalid_tag
-from seawall.repository.control_json import (
+from seawall.repository.errors import ControlDamaged, NameInvalid
+from seawall.repository.format.aead import AESGCM, invalid_tag
+from seawall.repository.format.control_json import (
     Fields,
     bytes_field,
     canonical,
@@ -22,8 +23,7 @@ from seawall.repository.control_json import (
     render_control,
     text_field,
 )
-from seawall.repository.crypto import KEY_BYTES, hkdf_sha256
-from seawall.repository.errors import ControlDamaged, NameInvalid
+from seawall.repository.format.crypto import KEY_BYTES, hkdf_sha256
 from seawall.repository.layout import KEYS_PREFIX, slot_key
 from seawall.repository.secrets import KeyFile, MasterKey, Passphrase, RecoveryCode, SlotSecret
 

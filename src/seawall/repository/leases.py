@@ -22,11 +22,17 @@ from types import TracebackType
 
 from seawall.model.clock import Clock
 from seawall.model.errors import SeawallError, Unavailable
-from seawall.repository.control_json import Fields, text_field
 from seawall.repository.errors import ControlDamaged, FrameDamaged
-from seawall.repository.frames import ObjectKind
+from seawall.repository.format.control_json import Fields, text_field
+from seawall.repository.format.frames import ObjectKind
+from seawall.repository.format.records import (
+    count_field,
+    decode_record,
+    encode_record,
+    render_time,
+    time_field,
+)
 from seawall.repository.layout import LEASES_PREFIX, is_backup_id, lease_key, lease_prefix
-from seawall.repository.records import count_field, decode_record, encode_record, render_time, time_field
 from seawall.repository.repository import Repository
 from seawall.storage.errors import ObjectExists, ObjectMissing
 from seawall.storage.protocol import ObjectInfo, ObjectStore

@@ -13,16 +13,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from seawall.model.clock import Clock
-from seawall.repository.codec import Codec, Compressor
-from seawall.repository.control_json import (
-    Fields,
-    bytes_field,
-    canonical,
-    parse_control,
-    render_control,
-    text_field,
-)
-from seawall.repository.crypto import KEY_BYTES, REPOSITORY_ID_BYTES, CryptoContext
 from seawall.repository.errors import (
     ControlDamaged,
     EncryptionMismatch,
@@ -32,7 +22,17 @@ from seawall.repository.errors import (
     RepositoryMissing,
     WrongKey,
 )
-from seawall.repository.frames import (
+from seawall.repository.format.codec import Codec, Compressor
+from seawall.repository.format.control_json import (
+    Fields,
+    bytes_field,
+    canonical,
+    parse_control,
+    render_control,
+    text_field,
+)
+from seawall.repository.format.crypto import KEY_BYTES, REPOSITORY_ID_BYTES, CryptoContext
+from seawall.repository.format.frames import (
     FORMAT_VERSION,
     MAX_RAW_BYTES,
     FrameContent,

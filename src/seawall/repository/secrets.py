@@ -12,8 +12,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from seawall.repository.crypto import KEY_BYTES
 from seawall.repository.errors import NameInvalid
+from seawall.repository.format.crypto import KEY_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path

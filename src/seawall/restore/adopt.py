@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seawall.repository.repository import Repository
-from seawall.repository.terms import ForkPoint, Term, TermLog
-from seawall.repository.wal_errors import TermTaken
-from seawall.repository.writers import writer_fingerprint
+from seawall.repository.wal.errors import TermTaken
+from seawall.repository.wal.terms import ForkPoint, Term, TermLog
+from seawall.repository.wal.writers import writer_fingerprint
 from seawall.restore.errors import ClaimRefused
-from seawall.restore.prove import ProvenPath
-from seawall.restore.request import PrimaryClaim, RestoreRequest
+from seawall.restore.planning.prove import ProvenPath
+from seawall.restore.planning.request import PrimaryClaim, RestoreRequest
 
 
 def observe_heads(repositories: Sequence[Repository], cluster: str) -> dict[str, Term]:

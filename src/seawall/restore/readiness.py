@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from seawall.postgres.programs import ServerPrograms
-from seawall.repository.backup_record import ClusterNeeds
+from seawall.repository.backups.record import ClusterNeeds
 from seawall.restore.errors import TargetNotReady
 
 _BUILT_IN_LOCALES = frozenset({"C", "POSIX", "C.UTF-8", "C.utf8"})

@@ -18,24 +18,21 @@ from pathlib import Path
 from seawall.model.clock import Clock
 from seawall.model.errors import InvalidInput, Refused
 from seawall.model.lsn import Lsn
-from seawall.postgres.control_file import CONTROL_FILE_PATH, parse_control_file, with_unusable_checkpoint
+from seawall.postgres.files.control_file import (
+    CONTROL_FILE_PATH,
+    parse_control_file,
+    with_unusable_checkpoint,
+)
 from seawall.postgres.programs import ServerPrograms, find_programs
-from seawall.repository.backup_reader import BackupReader
-from seawall.repository.terms import Term
-from seawall.repository.wal_archive import WalArchive
+from seawall.repository.backups.reader import BackupReader
+from seawall.repository.wal.archive import WalArchive
+from seawall.repository.wal.terms import Term
 from seawall.restore.adopt import claim_primary, observe_heads
-from seawall.restore.configure import RecoverySetup, prepare_recovery
-from seawall.restore.copy import Layout, copy_files
-from seawall.restore.durable import sync_folder, write_durably
-from seawall.restore.errors import TargetNotReady, WalMissing
-from seawall.restore.moment import AtName, AtXid, Moment
-from seawall.restore.ownership import Ownership, hand_over, owner_to_serve
-from seawall.restore.planning import RestorePlan, plan_restore, plans_from
-from seawall.restore.readiness import check_readiness
-from seawall.restore.request import OnPhase, OpenedRepository, RestoreReport, RestoreRequest
-from seawall.restore.spec import SPEC_NAME, SPOOL_NAME, RestoreSpec, work_directory
-from seawall.restore.spool import Spool
-from seawall.restore.target import (
+from seawall.restore.directory.configure import RecoverySetup, prepare_recovery
+from seawall.restore.directory.copy import Layout, copy_files
+from seawall.restore.directory.durable import sync_folder, write_durably
+from seawall.restore.directory.ownership import Ownership, hand_over, owner_to_serve
+from seawall.restore.directory.target import (
     check_directory,
     check_space,
     claim_directory,
@@ -46,9 +43,16 @@ from seawall.restore.target import (
     give_up,
     lay_out,
 )
-from seawall.restore.wal_fill import WalSurvey, fill_and_survey, has_record_from, open_spool
-from seawall.restore.wal_get import first_that_gives, planned_command
-from seawall.restore.wal_search import search, settle, tablespace_folders
+from seawall.restore.errors import TargetNotReady, WalMissing
+from seawall.restore.planning.moment import AtName, AtXid, Moment
+from seawall.restore.planning.plan import RestorePlan, plan_restore, plans_from
+from seawall.restore.planning.request import OnPhase, OpenedRepository, RestoreReport, RestoreRequest
+from seawall.restore.planning.spec import SPEC_NAME, SPOOL_NAME, RestoreSpec, work_directory
+from seawall.restore.readiness import check_readiness
+from seawall.restore.wal.fill import WalSurvey, fill_and_survey, has_record_from, open_spool
+from seawall.restore.wal.get import first_that_gives, planned_command
+from seawall.restore.wal.search import search, settle, tablespace_folders
+from seawall.restore.wal.spool import Spool
 
 
 def restore(

@@ -16,16 +16,22 @@ from seawall.model.clock import Clock
 from seawall.model.errors import SeawallError
 from seawall.model.lsn import Lsn
 from seawall.postgres.errors import ServerNotReady, ServerStartFailed
-from seawall.postgres.lifecycle import Launch, Milestone, run_until_stopped, start_server, wait_for_milestone
 from seawall.postgres.programs import ServerPrograms
-from seawall.postgres.running_server import RunningServer
-from seawall.repository.backup_record import BackupRecord
-from seawall.restore.configure import command_line_settings, finish_recovery
-from seawall.restore.copy import Layout
+from seawall.postgres.server.lifecycle import (
+    Launch,
+    Milestone,
+    run_until_stopped,
+    start_server,
+    wait_for_milestone,
+)
+from seawall.postgres.server.running import RunningServer
+from seawall.repository.backups.record import BackupRecord
+from seawall.restore.directory.configure import command_line_settings, finish_recovery
+from seawall.restore.directory.copy import Layout
 from seawall.restore.errors import CheckFailed, RecoveryFailed, RecoveryStalled
-from seawall.restore.moment import AtTime, Moment, TargetAction
-from seawall.restore.request import Check, CheckResult, OnPhase, RestoreReport, RestoreRequest
-from seawall.restore.spec import LOG_NAME, SPOOL_NAME, work_directory
+from seawall.restore.planning.moment import AtTime, Moment, TargetAction
+from seawall.restore.planning.request import Check, CheckResult, OnPhase, RestoreReport, RestoreRequest
+from seawall.restore.planning.spec import LOG_NAME, SPOOL_NAME, work_directory
 
 if TYPE_CHECKING:
     from seawall.postgres.session import ServerSession

@@ -10,9 +10,9 @@ from seawall.backup.errors import WriterNotBound
 from seawall.backup.physical import BackupOutcome, BackupPolicy, take_full_backup
 from seawall.model.errors import Unavailable
 from seawall.postgres.backup_session import StoppedBackup
-from seawall.repository.catalog import Catalog
+from seawall.repository.backups.catalog import Catalog
 from seawall.repository.repository import Repository
-from seawall.repository.terms import TermLog
+from seawall.repository.wal.terms import TermLog
 from seawall.storage.errors import StoreUnavailable
 from seawall.storage.memory import MemoryStore
 from tests.faults.paper_server import (

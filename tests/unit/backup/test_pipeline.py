@@ -14,8 +14,8 @@ import pytest
 from seawall.backup.pipeline import FileResult, ItemResult, Worker, read_fully, run
 from seawall.backup.source_files import SourceFile
 from seawall.backup.work import CHUNK_BYTES, Chunk, WorkItem
-from seawall.repository.extents import Extent
-from seawall.repository.file_entry import FileKind
+from seawall.repository.backups.file_entry import FileKind
+from seawall.repository.format.extents import Extent
 from tests.unit.backup.test_work import file
 
 

@@ -13,8 +13,8 @@ from seawall.backup.fan_out import FanOut
 from seawall.backup.pipeline import Worker
 from seawall.backup.source_files import SourceFile
 from seawall.backup.work import Batch, Chunk, WorkItem
-from seawall.repository.codec import CompressionPolicy
-from seawall.repository.file_entry import FileKind
+from seawall.repository.backups.file_entry import FileKind
+from seawall.repository.format.codec import CompressionPolicy
 
 
 class NoPacks:

@@ -8,9 +8,9 @@ import pytest
 
 from seawall.backup.errors import SourceMissing, SourceUnsafe
 from seawall.backup.source_files import CONFIG_FOLDER, SourceTree, require_data_directory
-from seawall.postgres.control_file import read_control_file
-from seawall.postgres.relation_files import tablespace_version_folder
-from seawall.repository.file_entry import FileKind, path_order
+from seawall.postgres.files.control_file import read_control_file
+from seawall.postgres.files.relation_files import tablespace_version_folder
+from seawall.repository.backups.file_entry import FileKind, path_order
 from tests.faults.paper_server import ManualClock, PaperServer
 
 

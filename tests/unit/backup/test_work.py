@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from seawall.backup.source_files import SourceFile
 from seawall.backup.work import BATCH_FILES, CHUNK_BYTES, SMALL_FILE_BYTES, Batch, cut
-from seawall.repository.file_entry import FileKind
+from seawall.repository.backups.file_entry import FileKind
 
 
 def file(name: str, size: int, kind: FileKind = FileKind.FILE) -> SourceFile:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seawall.restore.wal_get import PROVEN_ABSENT, planned_command
+from seawall.restore.wal.get import PROVEN_ABSENT, planned_command
 
 SEGMENT = "000000010000000000000001"
 

@@ -57,7 +57,7 @@ def test_every_code_of_the_source_has_a_golden_example() -> None:
     """A finding that no golden plan shows is one whose wording nobody has read."""
     source = Path(__file__).parents[3] / "src" / "seawall" / "plan"
     seen = {found.code for path in PLANS for found in diagnose_bytes(path.read_bytes(), path)[1]}
-    defined = set().union(*(_codes(path.read_text()) for path in source.glob("*.py")))
+    defined = set().union(*(_codes(path.read_text()) for path in source.rglob("*.py")))
 
     assert defined - seen - {"too-large"} == set()
     assert seen - defined == set()

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from seawall.plan.definition import Field, Kind, ListOf, MapOf, Section
-from seawall.plan.fields import PLAN
+from seawall.plan.definition.fields import PLAN
+from seawall.plan.definition.reference import reference_text
+from seawall.plan.definition.schema import json_schema
+from seawall.plan.definition.sections import Field, Kind, ListOf, MapOf, Section
 from seawall.plan.load import diagnose
-from seawall.plan.reference import reference_text
-from seawall.plan.schema import json_schema
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "plans"

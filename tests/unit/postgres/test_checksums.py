@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seawall.postgres.checksums import BLOCK_SIZES, PageChecksummer
+from seawall.postgres.files.checksums import BLOCK_SIZES, PageChecksummer
 from tests.unit.postgres.reference_checksum import make_page, page_checksum, with_checksum
 
 START, INSERT = 1000, 2000

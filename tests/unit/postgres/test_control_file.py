@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seawall.postgres.control_file import (
+from seawall.postgres.errors import ControlFileInvalid
+from seawall.postgres.files.control_file import (
     CONTROL_FILE_PATH,
     ClusterState,
     crc32c,
@@ -18,7 +19,6 @@ from seawall.postgres.control_file import (
     read_control_file,
     with_system_identifier,
 )
-from seawall.postgres.errors import ControlFileInvalid
 
 BEFORE_CRC = 288
 CRC = slice(BEFORE_CRC, BEFORE_CRC + 4)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from seawall.postgres.errors import ProgramsMissing, ServerOwnerUnusable, ServerStartFailed
-from seawall.postgres.lifecycle import Launch, log_tail, start_server, stop_server
 from seawall.postgres.programs import ServerPrograms, find_programs
-from seawall.postgres.running_server import PID_FILE, ServerStatus, find_running_server, is_process_alive
-from seawall.postgres.server_user import RunAs, server_user
+from seawall.postgres.server.lifecycle import Launch, log_tail, start_server, stop_server
+from seawall.postgres.server.running import PID_FILE, ServerStatus, find_running_server, is_process_alive
+from seawall.postgres.server.user import RunAs, server_user
 
 
 def pid_file(folder: Path, pid: int, status: str = "ready") -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from seawall.postgres.owner_signals import gather_host_signals
-from seawall.postgres.server_owner import (
+from seawall.postgres.server.owner import (
     HostSignals,
     OwnerKind,
     ServerSignals,
     decide_owner,
 )
+from seawall.postgres.server.owner_signals import gather_host_signals
 
 DATA = Path("/var/lib/postgresql/16/main")
 PLAIN = frozenset({"PG_VERSION"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seawall.postgres.relation_files import (
+from seawall.postgres.files.relation_files import (
     BackupRules,
     EntryKind,
     Fork,

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from seawall.postgres.errors import WalSegmentInvalid
-from seawall.postgres.wal_file import MAJOR_BY_MAGIC, check_segment, read_page_header
+from seawall.postgres.files.wal_file import MAJOR_BY_MAGIC, check_segment, read_page_header
 
 SYSTEM = 7712038907164211038
 SIZE = 16 << 20
@@ -105,7 +105,7 @@ def test_the_import_is_light() -> None:
         "[name for name in ('numpy', 'psycopg', 'msgspec', 'subprocess', 'asyncio') if name in sys.modules]"
     )
     done = subprocess.run(
-        [sys.executable, "-c", f"import seawall.postgres.wal_file, sys; print({heavy})"],
+        [sys.executable, "-c", f"import seawall.postgres.files.wal_file, sys; print({heavy})"],
         capture_output=True,
         text=True,
         check=True,

@@ -10,15 +10,15 @@ from blake3 import blake3
 
 from seawall.model.lsn import Lsn
 from seawall.model.wal_name import SegmentName
-from seawall.repository.backup_record import BackupRecord
-from seawall.repository.backups import BackupWriter
-from seawall.repository.codec import Codec, Compressor
-from seawall.repository.extents import Extent, ExtentKind, pack_extents
-from seawall.repository.file_entry import FileEntry, FileKind
-from seawall.repository.packs import PackPolicy, PackWriter
+from seawall.repository.backups.file_entry import FileEntry, FileKind
+from seawall.repository.backups.packs import PackPolicy, PackWriter
+from seawall.repository.backups.record import BackupRecord
+from seawall.repository.backups.writer import BackupWriter
+from seawall.repository.format.codec import Codec, Compressor
+from seawall.repository.format.extents import Extent, ExtentKind, pack_extents
 from seawall.repository.repository import Repository
-from seawall.repository.terms import ForkPoint, TermLog
-from seawall.repository.wal_archive import WalArchive
+from seawall.repository.wal.archive import WalArchive
+from seawall.repository.wal.terms import ForkPoint, TermLog
 
 SYSTEM = 7412345678901234567
 CLUSTER = "main"

@@ -11,17 +11,17 @@ from blake3 import blake3
 
 from seawall.model.clock import SystemClock
 from seawall.model.lsn import Lsn
-from seawall.repository.backup_reader import BackupReader
-from seawall.repository.backup_record import AbortedBackup, BackupRecord, encode_commit
-from seawall.repository.backups import BackupWriter
-from seawall.repository.catalog import Catalog, read_commit
-from seawall.repository.codec import Codec, Compressor
+from seawall.repository.backups.catalog import Catalog, read_commit
+from seawall.repository.backups.file_entry import FileEntry
+from seawall.repository.backups.packs import PackPolicy, PackWriter
+from seawall.repository.backups.reader import BackupReader
+from seawall.repository.backups.record import AbortedBackup, BackupRecord, encode_commit
+from seawall.repository.backups.writer import BackupWriter
 from seawall.repository.errors import BackupCollected, ExtentDamaged, FrameDamaged, NameInvalid
-from seawall.repository.extents import MAX_EXTENT_BYTES, Extent, ExtentKind, pack_extents
-from seawall.repository.file_entry import FileEntry
-from seawall.repository.frames import HEADER_BYTES, ObjectKind
+from seawall.repository.format.codec import Codec, Compressor
+from seawall.repository.format.extents import MAX_EXTENT_BYTES, Extent, ExtentKind, pack_extents
+from seawall.repository.format.frames import HEADER_BYTES, ObjectKind
 from seawall.repository.layout import commit_key
-from seawall.repository.packs import PackPolicy, PackWriter
 from seawall.repository.repository import Repository
 from seawall.storage.errors import ObjectExists, StoreUnavailable
 from seawall.storage.protocol import Buffer, ObjectWriter

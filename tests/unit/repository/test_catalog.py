@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seawall.model.lsn import Lsn
-from seawall.repository.backup_record import (
+from seawall.repository.backups.catalog import Catalog, cluster_names
+from seawall.repository.backups.record import (
     AbortedBackup,
     BackupRecord,
     as_json_fields,
     decode_commit,
     encode_commit,
 )
-from seawall.repository.catalog import Catalog, cluster_names
 from seawall.repository.errors import BackupMissing, FrameDamaged, NameInvalid
-from seawall.repository.frames import ObjectKind
+from seawall.repository.format.frames import ObjectKind
 from seawall.repository.layout import commit_key
 from seawall.repository.repository import Repository
 from tests.unit.repository.test_backups import SYSTEM, record_of

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seawall.repository.codec import CompressionPolicy, Compressor, decompress
 from seawall.repository.errors import FrameDamaged
+from seawall.repository.format.codec import CompressionPolicy, Compressor, decompress
 
 
 @given(st.lists(st.binary(max_size=3000), max_size=4), st.integers(1, 3))

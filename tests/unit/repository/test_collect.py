@@ -9,8 +9,8 @@ from itertools import product
 import pytest
 
 from seawall.model.clock import SystemClock
-from seawall.repository.backups import BackupWriter
-from seawall.repository.catalog import Catalog
+from seawall.repository.backups.catalog import Catalog
+from seawall.repository.backups.writer import BackupWriter
 from seawall.repository.collect import (
     BackupTrace,
     CollectionPlan,
@@ -24,7 +24,7 @@ from seawall.repository.errors import BackupCollected
 from seawall.repository.leases import Lease, LeaseEntry, LeaseRole
 from seawall.repository.repository import Repository
 from seawall.repository.secrets import KeyFile
-from seawall.repository.verify import verify
+from seawall.repository.verify.whole import verify
 from seawall.storage.protocol import Buffer, ObjectInfo
 from tests.unit.repository.sample_repository import (
     CLUSTER,

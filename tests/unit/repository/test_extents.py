@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seawall.repository.errors import FrameDamaged
-from seawall.repository.extents import (
+from seawall.repository.format.extents import (
     EXTENT_BYTES,
     MAX_EXTENT_BYTES,
     Extent,

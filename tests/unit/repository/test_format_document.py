@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from seawall.repository.backup_record import BackupRecord
-from seawall.repository.frames import ObjectKind
+from seawall.repository.backups.record import BackupRecord
+from seawall.repository.format.frames import ObjectKind
 from seawall.repository.layout import wal_key
 from seawall.repository.repository import Repository
 from seawall.repository.secrets import KeyFile
-from seawall.repository.wal_object import seal_wal
+from seawall.repository.wal.objects import seal_wal
 from tests.unit.repository import stranger_reader
 from tests.unit.repository.test_backups import ID, SYSTEM, contents, write_backup
 from tests.unit.repository.tiny_store import TinyStore

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seawall.repository.codec import Codec, Compressor
-from seawall.repository.crypto import CryptoContext
 from seawall.repository.errors import FrameDamaged
-from seawall.repository.frames import (
+from seawall.repository.format.codec import Codec, Compressor
+from seawall.repository.format.crypto import CryptoContext
+from seawall.repository.format.frames import (
     HEADER_BYTES,
     MAX_RAW_BYTES,
     Frame,

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from seawall.model.clock import SystemClock
 from seawall.model.errors import SeawallError
 from seawall.repository import key_ring
-from seawall.repository.control_json import parse_control, render_control
-from seawall.repository.crypto import hkdf_sha256
 from seawall.repository.errors import ControlDamaged, KeyNeeded, LastKeySlot, NameInvalid, WrongKey
-from seawall.repository.frames import ObjectKind
+from seawall.repository.format.control_json import parse_control, render_control
+from seawall.repository.format.crypto import hkdf_sha256
+from seawall.repository.format.frames import ObjectKind
 from seawall.repository.keys import (
     Argon2Cost,
     KeySlot,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from seawall.model.clock import SystemClock
-from seawall.repository.frames import ObjectKind
+from seawall.repository.format.frames import ObjectKind
 from seawall.repository.leases import (
     MAX_LIFETIME_S,
     Heartbeat,

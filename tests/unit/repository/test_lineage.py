@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from seawall.model.lsn import Lsn
 from seawall.model.timeline import TimelineHistory, TimelineSwitch
-from seawall.repository.lineage import (
+from seawall.repository.wal.errors import NotAChild
+from seawall.repository.wal.lineage import (
     Lineage,
     SegmentRange,
     Stretch,
@@ -20,8 +21,7 @@ from seawall.repository.lineage import (
     plan_stretches,
     union_ranges,
 )
-from seawall.repository.terms import ForkPoint, Term, TermEvent
-from seawall.repository.wal_errors import NotAChild
+from seawall.repository.wal.terms import ForkPoint, Term, TermEvent
 
 SIZE = 16 << 20
 

@@ -12,10 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seawall.model.clock import SystemClock
-from seawall.repository.backup_record import ManifestRef
-from seawall.repository.errors import FrameDamaged
-from seawall.repository.extents import Extent, pack_extents
-from seawall.repository.file_entry import (
+from seawall.repository.backups.file_entry import (
     MAX_RECORD_EXTENTS,
     EntryDecoder,
     FileEntry,
@@ -25,8 +22,11 @@ from seawall.repository.file_entry import (
     encode_entry,
     path_order,
 )
-from seawall.repository.manifest import ManifestReader, ManifestWriter
-from seawall.repository.packs import PackEntry
+from seawall.repository.backups.manifest import ManifestReader, ManifestWriter
+from seawall.repository.backups.packs import PackEntry
+from seawall.repository.backups.record import ManifestRef
+from seawall.repository.errors import FrameDamaged
+from seawall.repository.format.extents import Extent, pack_extents
 from seawall.repository.repository import Repository
 from tests.unit.repository.tiny_store import TinyStore
 
@@ -212,8 +212,8 @@ _MILLION = """
 import re
 from pathlib import Path
 from seawall.model.clock import SystemClock
-from seawall.repository.extents import Extent, ExtentKind, pack_extents
-from seawall.repository.manifest import FileEntry, ManifestReader, ManifestWriter
+from seawall.repository.format.extents import Extent, ExtentKind, pack_extents
+from seawall.repository.backups.manifest import FileEntry, ManifestReader, ManifestWriter
 from seawall.repository.repository import Repository
 from tests.unit.repository.tiny_store import TinyStore
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from seawall.model.clock import SystemClock
-from seawall.repository.codec import Codec
-from seawall.repository.frames import FrameContent, ObjectKind, open_object
-from seawall.repository.packs import PackPolicy, PackTable, PackWriter
+from seawall.repository.backups.packs import PackPolicy, PackTable, PackWriter
+from seawall.repository.format.codec import Codec
+from seawall.repository.format.frames import FrameContent, ObjectKind, open_object
 from seawall.repository.repository import Repository
 from seawall.storage.errors import StoreUnavailable
 from seawall.storage.protocol import ObjectWriter

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from seawall.model.clock import SystemClock
-from seawall.repository.control_json import canonical, render_control
 from seawall.repository.errors import (
     ControlDamaged,
     EncryptionMismatch,
@@ -16,7 +15,8 @@ from seawall.repository.errors import (
     RepositoryMissing,
     WrongKey,
 )
-from seawall.repository.frames import ObjectKind
+from seawall.repository.format.control_json import canonical, render_control
+from seawall.repository.format.frames import ObjectKind
 from seawall.repository.layout import HEADER_KEY
 from seawall.repository.repository import Repository, put_once
 from seawall.repository.secrets import KeyFile

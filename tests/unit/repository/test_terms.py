@@ -9,11 +9,11 @@ import pytest
 
 from seawall.model.lsn import Lsn
 from seawall.repository.errors import ControlDamaged, FrameDamaged
-from seawall.repository.frames import ObjectKind
+from seawall.repository.format.frames import ObjectKind
 from seawall.repository.layout import term_key
 from seawall.repository.repository import Repository
-from seawall.repository.terms import ForkPoint, Term, TermEvent, TermLog
-from seawall.repository.wal_errors import TermTaken
+from seawall.repository.wal.errors import TermTaken
+from seawall.repository.wal.terms import ForkPoint, Term, TermEvent, TermLog
 from seawall.storage.protocol import ObjectInfo
 from tests.unit.repository.tiny_store import TinyStore
 

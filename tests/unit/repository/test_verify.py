@@ -10,18 +10,18 @@ import pytest
 
 from seawall.model.clock import SystemClock
 from seawall.model.lsn import Lsn
-from seawall.repository.backup_reader import BackupReader
-from seawall.repository.crypto import CryptoContext
+from seawall.repository.backups.reader import BackupReader
 from seawall.repository.errors import BackupMissing
+from seawall.repository.format.crypto import CryptoContext
 from seawall.repository.layout import term_key, wal_key
 from seawall.repository.leases import Lease, LeaseRole
 from seawall.repository.repository import Repository
 from seawall.repository.secrets import KeyFile
-from seawall.repository.terms import ForkPoint
-from seawall.repository.verify import verify
-from seawall.repository.verify_backup import Coverage
-from seawall.repository.verify_report import Problem, VerifyProgress, VerifyReport
-from seawall.repository.wal_errors import RepositoryDamaged
+from seawall.repository.verify.backups import Coverage
+from seawall.repository.verify.report import Problem, VerifyProgress, VerifyReport
+from seawall.repository.verify.whole import verify
+from seawall.repository.wal.errors import RepositoryDamaged
+from seawall.repository.wal.terms import ForkPoint
 from seawall.storage.errors import StoreUnavailable
 from tests.unit.repository.sample_repository import (
     CLUSTER,

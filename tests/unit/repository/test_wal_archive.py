@@ -11,13 +11,13 @@ from seawall.model.lsn import Lsn
 from seawall.model.timeline import TimelineHistory
 from seawall.model.wal_name import SegmentName
 from seawall.repository.errors import FrameDamaged
-from seawall.repository.frames import MAX_RAW_BYTES, FrameContent, ObjectKind, open_object
+from seawall.repository.format.frames import MAX_RAW_BYTES, FrameContent, ObjectKind, open_object
 from seawall.repository.layout import wal_key
-from seawall.repository.lineage import SegmentRange
 from seawall.repository.repository import Repository
-from seawall.repository.terms import ForkPoint
-from seawall.repository.wal_archive import PushOutcome, WalArchive, WalFolder
-from seawall.repository.wal_errors import WalDiffers, WalNotFound
+from seawall.repository.wal.archive import PushOutcome, WalArchive, WalFolder
+from seawall.repository.wal.errors import WalDiffers, WalNotFound
+from seawall.repository.wal.lineage import SegmentRange
+from seawall.repository.wal.terms import ForkPoint
 from seawall.storage.errors import ObjectExists, StoreUnavailable
 from seawall.storage.protocol import Buffer, ObjectInfo
 from tests.unit.repository.sample_repository import (

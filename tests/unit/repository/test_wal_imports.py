@@ -28,7 +28,7 @@ DEAR = {
 }
 PROGRAM = """
 import sys
-import seawall.repository.repository, seawall.repository.terms, seawall.repository.wal_archive
+import seawall.repository.repository, seawall.repository.wal.terms, seawall.repository.wal.archive
 print("\\n".join(sys.modules))
 """
 
@@ -36,7 +36,7 @@ print("\\n".join(sys.modules))
 def test_opening_a_repository_and_pushing_wal_imports_nothing_dear() -> None:
     command = [sys.executable, "-c", PROGRAM]
     imported = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
-    assert "seawall.repository.wal_object" in imported
+    assert "seawall.repository.wal.objects" in imported
     before = subprocess.run(
         [sys.executable, "-c", "import sys; print(*sys.modules)"],
         capture_output=True,

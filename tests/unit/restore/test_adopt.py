@@ -10,13 +10,13 @@ from seawall.model.clock import SystemClock
 from seawall.model.lsn import Lsn
 from seawall.model.timeline import TimelineHistory
 from seawall.repository.repository import Repository
-from seawall.repository.terms import TermEvent, TermLog
-from seawall.repository.wal_errors import TermTaken
+from seawall.repository.wal.errors import TermTaken
+from seawall.repository.wal.terms import TermEvent, TermLog
 from seawall.restore.adopt import claim_primary, observe_heads
 from seawall.restore.errors import ClaimRefused
-from seawall.restore.moment import Latest
-from seawall.restore.prove import ProvenPath
-from seawall.restore.request import PrimaryClaim, RestoreRequest
+from seawall.restore.planning.moment import Latest
+from seawall.restore.planning.prove import ProvenPath
+from seawall.restore.planning.request import PrimaryClaim, RestoreRequest
 from seawall.storage.memory import MemoryStore
 from tests.unit.repository.sample_repository import CLUSTER, SEGMENT_BYTES, claim
 

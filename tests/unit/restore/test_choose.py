@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from seawall.model.lsn import Lsn
 from seawall.model.timeline import TimelineHistory, TimelineSwitch
-from seawall.restore.choose import choose_history, rank_backups
 from seawall.restore.errors import NoBackup, TargetBeforeBackup, TimelineUnknown
-from seawall.restore.moment import CLOCK_DOUBT, AtLsn, AtTime, Immediate, Latest
+from seawall.restore.planning.choose import choose_history, rank_backups
+from seawall.restore.planning.moment import CLOCK_DOUBT, AtLsn, AtTime, Immediate, Latest
 
 BEGAN = datetime(2026, 11, 25, 10, tzinfo=UTC)
 

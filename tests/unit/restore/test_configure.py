@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from seawall.model.lsn import Lsn
-from seawall.repository.backup_record import BackupRecord
-from seawall.restore.configure import RecoverySetup, prepare_recovery
-from seawall.restore.copy import Layout
-from seawall.restore.moment import Latest, TargetAction
+from seawall.repository.backups.record import BackupRecord
+from seawall.restore.directory.configure import RecoverySetup, prepare_recovery
+from seawall.restore.directory.copy import Layout
+from seawall.restore.planning.moment import Latest, TargetAction
 from tests.unit.repository.sample_repository import CLUSTER, SYSTEM
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

@@ -13,16 +13,16 @@ from blake3 import blake3
 from seawall.model.clock import SystemClock
 from seawall.model.errors import IntegrityError
 from seawall.model.lsn import Lsn
-from seawall.repository.backup_reader import BackupReader
-from seawall.repository.backup_record import BackupRecord
-from seawall.repository.backups import BackupWriter
-from seawall.repository.codec import Codec
-from seawall.repository.extents import EXTENT_HASH_BYTES, Extent, ExtentKind, pack_extents
-from seawall.repository.file_entry import FileEntry, FileKind
+from seawall.repository.backups.file_entry import FileEntry, FileKind
+from seawall.repository.backups.reader import BackupReader
+from seawall.repository.backups.record import BackupRecord
+from seawall.repository.backups.writer import BackupWriter
+from seawall.repository.format.codec import Codec
+from seawall.repository.format.extents import EXTENT_HASH_BYTES, Extent, ExtentKind, pack_extents
 from seawall.repository.repository import Repository
 from seawall.repository.secrets import KeyFile
-from seawall.restore.copy import CHUNK_BYTES, Layout, copy_files
-from seawall.restore.ownership import Ownership
+from seawall.restore.directory.copy import CHUNK_BYTES, Layout, copy_files
+from seawall.restore.directory.ownership import Ownership
 from seawall.storage.memory import MemoryStore
 
 BACKUP = "20261125T104107Z-3fa9c1"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seawall.restore.ownership import hand_over, owner_to_serve
+from seawall.restore.directory.ownership import hand_over, owner_to_serve
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 OWNER, OTHER = (12345, 12346), (23456, 23456)

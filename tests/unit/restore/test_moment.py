@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from seawall.model.lsn import Lsn
 from seawall.restore.errors import TargetInvalid
-from seawall.restore.moment import (
+from seawall.restore.planning.moment import (
     AtLsn,
     AtName,
     AtTime,

@@ -7,10 +7,10 @@ import pytest
 from seawall.model.clock import SystemClock
 from seawall.model.lsn import Lsn
 from seawall.repository.repository import Repository
-from seawall.repository.terms import ForkPoint
-from seawall.repository.wal_archive import WalArchive
-from seawall.repository.wal_errors import WalNotFound
-from seawall.restore.wal_get import first_that_gives
+from seawall.repository.wal.archive import WalArchive
+from seawall.repository.wal.errors import WalNotFound
+from seawall.repository.wal.terms import ForkPoint
+from seawall.restore.wal.get import first_that_gives
 from seawall.storage.errors import StoreUnavailable
 from seawall.storage.memory import MemoryStore
 from tests.unit.repository.sample_repository import (

@@ -9,13 +9,13 @@ import pytest
 from seawall.model.clock import SystemClock
 from seawall.model.lsn import Lsn
 from seawall.model.timeline import TimelineHistory, TimelineSwitch
-from seawall.repository.backup_record import BackupRecord
+from seawall.repository.backups.record import BackupRecord
 from seawall.repository.repository import Repository
-from seawall.repository.terms import ForkPoint
-from seawall.repository.wal_errors import NotAChild
+from seawall.repository.wal.errors import NotAChild
+from seawall.repository.wal.terms import ForkPoint
 from seawall.restore.errors import TargetUnreachable, WalMissing
-from seawall.restore.moment import AtLsn, AtTime, Latest
-from seawall.restore.prove import ProvenPath, check_reach, prove_path
+from seawall.restore.planning.moment import AtLsn, AtTime, Latest
+from seawall.restore.planning.prove import ProvenPath, check_reach, prove_path
 from seawall.storage.memory import MemoryStore
 from tests.unit.repository.sample_repository import (
     CLUSTER,

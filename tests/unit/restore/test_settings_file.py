@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seawall.restore.settings_file import (
+from seawall.restore.directory.settings_file import (
     COPY_MARK,
     RECOVERY_MARK,
     block_pattern,

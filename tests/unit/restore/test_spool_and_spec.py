@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from seawall.model.wal_name import SegmentName
-from seawall.repository.wal_errors import WalNotFound
+from seawall.repository.wal.errors import WalNotFound
 from seawall.restore.errors import WalMissing
-from seawall.restore.spec import RepositoryAddress, RestoreSpec, WalFolder
-from seawall.restore.spool import Spool
-from seawall.restore.wal_get import ABSENT, AHEAD_SEGMENTS, FOUND, Fetch, get_planned
+from seawall.restore.planning.spec import RepositoryAddress, RestoreSpec, WalFolder
+from seawall.restore.wal.get import ABSENT, AHEAD_SEGMENTS, FOUND, Fetch, get_planned
+from seawall.restore.wal.spool import Spool
 from seawall.storage.errors import StoreUnavailable
 
 SIZE = 1 << 20

@@ -9,18 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from seawall.repository.backup_record import BackupRecord, TablespaceRecord
-from seawall.restore.copy import Layout
-from seawall.restore.errors import (
-    DirectoryNotEmpty,
-    RestoreUnderWay,
-    SpaceShort,
-    TablespaceUnsafe,
-    TargetInvalid,
-    TargetUnwritable,
-)
-from seawall.restore.spec import work_directory
-from seawall.restore.target import (
+from seawall.repository.backups.record import BackupRecord, TablespaceRecord
+from seawall.restore.directory.copy import Layout
+from seawall.restore.directory.target import (
     check_directory,
     check_space,
     claim_directory,
@@ -30,6 +21,15 @@ from seawall.restore.target import (
     give_up,
     lay_out,
 )
+from seawall.restore.errors import (
+    DirectoryNotEmpty,
+    RestoreUnderWay,
+    SpaceShort,
+    TablespaceUnsafe,
+    TargetInvalid,
+    TargetUnwritable,
+)
+from seawall.restore.planning.spec import work_directory
 
 NOW = datetime(2026, 11, 25, 10, 41, 7, tzinfo=UTC)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from seawall.repository.wal_errors import WalNotFound
-from seawall.restore.wal_get import ABSENT, FOUND, get_for_standby
+from seawall.repository.wal.errors import WalNotFound
+from seawall.restore.wal.get import ABSENT, FOUND, get_for_standby
 from seawall.storage.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seawall.repository.wal_archive import WalArchive
+    from seawall.repository.wal.archive import WalArchive
 
 SEGMENT = "000000010000000000000007"
 

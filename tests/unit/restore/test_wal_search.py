@@ -19,11 +19,11 @@ from seawall.restore.errors import (
     TargetUnreachable,
     WalMissing,
 )
-from seawall.restore.moment import AtLsn, AtName, AtTime, AtXid, Immediate, Latest, Moment
-from seawall.restore.planning import RestorePlan
-from seawall.restore.prove import ProvenPath
-from seawall.restore.wal_fill import WalSurvey
-from seawall.restore.wal_search import search, settle, tablespace_folders
+from seawall.restore.planning.moment import AtLsn, AtName, AtTime, AtXid, Immediate, Latest, Moment
+from seawall.restore.planning.plan import RestorePlan
+from seawall.restore.planning.prove import ProvenPath
+from seawall.restore.wal.fill import WalSurvey
+from seawall.restore.wal.search import search, settle, tablespace_folders
 
 TIME = datetime(2026, 11, 25, 10, tzinfo=UTC)
 HOLE = SegmentName(1, 5, 1 << 20)

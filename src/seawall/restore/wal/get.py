@@ -1,0 +1,171 @@
+"""``restore_command`` of a planned restore: one file from the archive, or an honest answer why not.
+
+The exit status decides between data and its loss (postgres_facts, "restore_command exit codes"): 1 says "the
+WAL ends here", and PostgreSQL then ends recovery and may promote. So 1 is given only for what the archive
+was *proven* not to hold; a store that does not answer, damage, and a segment missing below the proven end are
+errors, which the caller turns into 126, and PostgreSQL stops instead of coming up with a hole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seawall.model.errors import SeawallError
+from seawall.model.wal_name import SegmentName, WalFileKind, classify, timeline_of
+from seawall.restore.errors import WalMissing
+from seawall.restore.planning.spec import RestoreSpec
+from seawall.restore.wal.spool import Spool
+
+if TYPE_CHECKING:
+    from seawall.repository.wal.archive import WalArchive
+
+FOUND = 0
+ABSENT = 1
+PROVEN_ABSENT = 74
+"""What :func:`planned_command` is told instead of :data:`ABSENT`: no interpreter, shell or crash ends with it."""
+AHEAD_SEGMENTS = 8
+"""How many further segments one call fetches: the start-up of a process is then paid once for eight."""
+
+Fetch = Callable[[int, str], bytes]
+"""Fetch (epoch, name) from the first repository that gives it; raises WalNotFound, Unavailable and kin."""
+
+
+def planned_command(seawall_command: str, spec: str) -> str:
+    """Return the ``restore_command`` of a planned restore; both arguments are quoted for it already.
+
+    A Python that can't start (a virtual environment that is gone, an import that fails, a last flush to a full
+    disk) ends with 1 or 120, and PostgreSQL would take that for the end of the WAL and promote. So "not there"
+    comes as a status of its own, and all others that are not success become 126; what is above passes.
+    """
+    get = f"{seawall_command} wal get --restore {spec} --absent-status {PROVEN_ABSENT} %f %p"
+    return (
+        f"{get}; s=$?; case $s in 0) exit 0;; {PROVEN_ABSENT}) exit {ABSENT};; esac; "
+        "[ $s -gt 125 ] && exit $s; exit 126"
+    )
+
+
+def first_that_gives(sources: Sequence[Callable[[], WalArchive]]) -> Fetch:
+    """Return a fetch that asks the next archive on any error; each is opened when it is first asked.
+
+    Each repository counts its own epochs, so what was proven holds for the first alone; the others are asked
+    for what counts in them.
+    """
+    opened: dict[int, WalArchive] = {}
+
+    def fetch(epoch: int, name: str) -> bytes:
+        first_error: SeawallError | None = None
+        for number, open_archive in enumerate(sources):
+            try:
+                if number not in opened:
+                    opened[number] = open_archive()
+                return opened[number].fetch(name, epoch=epoch if number == 0 else None)
+            except SeawallError as error:
+                first_error = first_error or error
+        if first_error is None:
+            raise ValueError("a restore reads from one archive at least")
+        raise first_error
+
+    return fetch
+
+
+def get_planned(
+    spec: RestoreSpec, spool: Spool, name: str, destination: Path, open_archives: Callable[[], Fetch]
+) -> int:
+    """Put the WAL file ``name`` at ``destination``; return :data:`FOUND` or :data:`ABSENT`.
+
+    Raises:
+        WalMissing: below the proven end of the archive, so its absence is damage.
+        SeawallError: it could not be fetched; never to be taken for the end of the WAL.
+    """
+    kind = classify(name)
+    if kind is WalFileKind.HISTORY:
+        return _get_history(spec, name, destination)
+    if kind is not WalFileKind.SEGMENT:
+        return ABSENT
+    if spool.take(name, destination):
+        return FOUND
+    segment = SegmentName.parse(name, spec.wal_segment_bytes)
+    epoch = spec.epoch_of(segment)
+    if epoch is None:
+        return ABSENT
+    fetch = open_archives()
+    content = _fetch_proven(fetch, epoch, name)
+    destination.write_bytes(content)
+    _fetch_ahead(spec, spool, segment, fetch)
+    return FOUND
+
+
+def get_for_standby(
+    name: str,
+    destination: Path,
+    sources: Sequence[tuple[str, Callable[[], WalArchive]]],
+    *,
+    complain: Callable[[str], None],
+) -> int:
+    """Put ``name`` at ``destination`` for a server under ``standby.signal``; return :data:`FOUND` or :data:`ABSENT`.
+
+    A standby asks again after any non-zero status, but a status of 126 or more would end it, and with it the
+    hot standby that people read from (reproduced: a restart of the primary during an outage of the store). So
+    every failure is told on standard error and answered with 1. What is missing is looked for in the archive
+    before such a server is promoted, not here.
+    """
+    for source, open_archive in sources:
+        try:
+            content = open_archive().fetch(name)
+        except SeawallError as error:
+            if error.code != "wal-not-found":
+                complain(f"seawall: {name} could not be fetched from {source}: {error.message}")
+            continue
+        destination.write_bytes(content)
+        return FOUND
+    return ABSENT
+
+
+def _get_history(spec: RestoreSpec, name: str, destination: Path) -> int:
+    """Histories come from the spec: all that the archive had when the restore was planned.
+
+    PostgreSQL asks for those of higher timelines, too, to choose a number that nobody has taken.
+    """
+    text = spec.histories.get(timeline_of(name))
+    if text is None:
+        return ABSENT
+    destination.write_text(text, encoding="utf-8")
+    return FOUND
+
+
+def _fetch_proven(fetch: Fetch, epoch: int, name: str) -> bytes:
+    try:
+        return fetch(epoch, name)
+    except SeawallError as error:
+        if error.code != "wal-not-found":
+            raise
+        raise WalMissing(
+            f"WAL segment {name} was in the archive when this restore was planned, and is not there now",
+            hint="find out who deletes from the repository: seawall verify; then restore to a moment before it",
+            segment=name,
+        ) from error
+
+
+def _fetch_ahead(spec: RestoreSpec, spool: Spool, segment: SegmentName, fetch: Fetch) -> None:
+    """Fill the spool with what will be asked for next. A failure here is left to the call that needs it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    following = segment
+    wanted: list[tuple[int, str]] = []
+    for _ in range(AHEAD_SEGMENTS - 1):
+        following = following.next()
+        epoch = spec.epoch_of(following)
+        if epoch is None:
+            break
+        if not spool.has(str(following)):
+            wanted.append((epoch, str(following)))
+    if not wanted:
+        return
+    with ThreadPoolExecutor(2) as pool:
+        for name, future in [(name, pool.submit(fetch, epoch, name)) for epoch, name in wanted]:
+            try:
+                spool.put(name, future.result())
+            except (SeawallError, OSError):
+                return  # not lost: PostgreSQL will ask for it, and then the error counts
