@@ -22,7 +22,7 @@ class ErrorClass:
     path: str
     code: str
     status: int
-    statuses: range | None
+    statuses: tuple[range, ...]
     docstring: str
     has_default_hint: bool
 
@@ -42,7 +42,7 @@ def leaves() -> list[ErrorClass]:
 def categories() -> list[ErrorClass]:
     """Return the categories, in the order of their statuses."""
     found = [error for error in error_tree().values() if error.bases == (ROOT_ERROR,) and error.statuses]
-    return sorted(found, key=lambda category: category.statuses.start if category.statuses else 0)
+    return sorted(found, key=lambda category: category.statuses[0].start)
 
 
 def ancestors(name: str, classes: dict[str, ErrorClass]) -> set[str]:
@@ -77,7 +77,7 @@ def _read(node: ast.ClassDef, path: Path) -> ErrorClass:
         path=str(Path("src/seawall") / relative),
         code=str(ast.literal_eval(keywords["code"])) if "code" in keywords else "",
         status=int(ast.literal_eval(keywords["status"])) if "status" in keywords else 0,
-        statuses=_status_range(node),
+        statuses=_status_ranges(node),
         docstring=ast.get_docstring(node) or "",
         has_default_hint=any(
             isinstance(child, ast.Assign | ast.AnnAssign)
@@ -88,9 +88,14 @@ def _read(node: ast.ClassDef, path: Path) -> ErrorClass:
     )
 
 
-def _status_range(node: ast.ClassDef) -> range | None:
+def _status_ranges(node: ast.ClassDef) -> tuple[range, ...]:
     for child in node.body:
-        if isinstance(child, ast.Assign) and ast.unparse(child.targets[0]) == "status_range":
-            assert isinstance(child.value, ast.Call)
-            return range(*(int(ast.literal_eval(argument)) for argument in child.value.args))
-    return None
+        if isinstance(child, ast.Assign) and ast.unparse(child.targets[0]) == "status_ranges":
+            assert isinstance(child.value, ast.Tuple)
+            return tuple(_read_range(item) for item in child.value.elts)
+    return ()
+
+
+def _read_range(call: ast.expr) -> range:
+    assert isinstance(call, ast.Call)
+    return range(*(int(ast.literal_eval(argument)) for argument in call.args))

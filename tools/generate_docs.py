@@ -48,9 +48,8 @@ def error_table() -> str:
         "rules of `restore_command`: 1 means that the file is not in the archive, 126 any failure.",
     ]
     for category in categories():
-        assert category.statuses is not None
-        span = f"{category.statuses.start} to {category.statuses.stop - 1}"
-        lines += ["", f"## {category.name}: {span}", "", _prose(category.docstring), ""]
+        spans = ", ".join(f"{span.start} to {span.stop - 1}" for span in category.statuses)
+        lines += ["", f"## {category.name}: {spans}", "", _prose(category.docstring), ""]
         lines += ["| status | code | when |", "| --- | --- | --- |"]
         for leaf in leaves():
             if category.name in ancestors(leaf.name, error_tree()):

@@ -32,6 +32,17 @@ STATUSES_OF_PACKAGES: dict[str, list[range]] = {
     "restore": [range(24, 30), range(38, 40), range(48, 50), range(58, 59), range(68, 70), range(86, 92)],
     "demo": [range(92, 93), range(97, 99)],
     "model": [range(99, 100)],
+    # What came when 10-94 were given away has its share of the categories' second ranges, 100-123.
+    "evidence": [range(100, 102), range(105, 106), range(109, 110), range(114, 116), range(118, 120)],
+    "drill": [
+        range(102, 104),
+        range(106, 108),
+        range(110, 111),
+        range(111, 113),
+        range(116, 117),
+        range(120, 123),
+    ],
+    "audit": [range(104, 105), range(108, 109), range(113, 114), range(117, 118), range(123, 124)],
 }
 """Which exit statuses a package may give away, so that two packages never meet."""
 
@@ -66,7 +77,7 @@ def test_every_status_lies_in_its_category_and_package() -> None:
             for name in ancestors(leaf.name, error_tree())
             if (found := error_tree().get(name)) and found.statuses
         )
-        assert leaf.status in (category.statuses or ()), f"{leaf.name} is no {category.name}"
+        assert any(leaf.status in span for span in category.statuses), f"{leaf.name} is no {category.name}"
 
 
 def test_codes_are_words_joined_by_dashes() -> None:
