@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -233,6 +234,24 @@ class Approvals:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiver:
+    """A finding of ``seawall audit`` that is accepted: why, and through which day. ``subject`` None: all of the
+    rule's findings."""
+
+    rule: str
+    subject: str | None
+    reason: str
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPlan:
+    """What ``seawall audit`` has to know of people's decisions."""
+
+    waive: tuple[Waiver, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PlanContent:
     """What the file says, before it is known which file that was."""
 
@@ -249,6 +268,7 @@ class PlanContent:
     drills: Drills
     people: Mapping[str, Person]
     approvals: Approvals
+    audit: AuditPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from seawall.plan import model
+from seawall.plan.definition.audit_kinds import AUDIT_RULE, DATE
 from seawall.plan.definition.kinds import (
     ADDRESS,
     CRON,
@@ -327,6 +328,28 @@ APPROVALS = Section(
     ),
 )
 
+WAIVER = Section(
+    "a finding that is accepted",
+    model.Waiver,
+    (
+        Field("rule", AUDIT_RULE, "The rule's id, as `seawall audit` shows it.", required=True,
+              remedy="name the rule as the audit shows it: rule: server-checksums-off"),
+        Field("subject", TEXT, "The one cluster, repository or resource that it is accepted for.",
+              default_text="all of the rule's findings"),
+        Field("reason", TEXT, "Why it is accepted; every report shows it.", required=True,
+              remedy="say why, for whoever reads the report: reason: rebuilt nightly from the warehouse"),
+        Field("until", DATE, "The last day on which it is accepted; then the finding is back.", required=True,
+              remedy="give it an end: until: 2027-03-31"),
+    ),
+)  # fmt: skip
+
+AUDIT = Section(
+    "what `seawall audit` has to know",
+    model.AuditPlan,
+    (Field("waive", ListOf(WAIVER), "Findings that are accepted, each with a reason and an end.",
+           default_text="none"),),
+)  # fmt: skip
+
 PLAN = Section(
     "the plan",
     model.PlanContent,
@@ -356,5 +379,7 @@ PLAN = Section(
               awaits="approvals"),
         Field("approvals", APPROVALS, "The actions that need consent.", default=WHEN_EMPTY,
               default_text="the person at the keyboard decides"),
+        Field("audit", AUDIT, "What `seawall audit` has to know.", default=WHEN_EMPTY,
+              default_text="no finding is waived"),
     ),
 )  # fmt: skip
