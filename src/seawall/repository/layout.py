@@ -12,6 +12,7 @@ HEADER_KEY = "seawall.json"
 KEYS_PREFIX = "keys/"
 CLUSTERS_PREFIX = "clusters/"
 LEASES_PREFIX = "leases/"
+EVIDENCE_PREFIX = "evidence/"
 ENTRY_DIGITS = 6
 
 _CLUSTER = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -23,6 +24,16 @@ def check_cluster_name(name: str) -> str:
     if not _CLUSTER.fullmatch(name):
         raise NameInvalid(
             f"not a cluster name: {name!r}",
+            hint="use up to 63 lower-case letters, digits, - and _, beginning with a letter or digit",
+        )
+    return name
+
+
+def check_ledger_name(name: str) -> str:
+    """Return ``name``. Raises NameInvalid unless it can be part of a key, by the rules of a cluster's name."""
+    if not _CLUSTER.fullmatch(name):
+        raise NameInvalid(
+            f"not a ledger's name: {name!r}",
             hint="use up to 63 lower-case letters, digits, - and _, beginning with a letter or digit",
         )
     return name
@@ -123,3 +134,12 @@ def lease_prefix(cluster: str, backup_id: str) -> str:
 
 def lease_key(cluster: str, backup_id: str, number: int) -> str:
     return f"{lease_prefix(cluster, backup_id)}{number:0{ENTRY_DIGITS}d}"
+
+
+def ledger_prefix(ledger: str) -> str:
+    return f"{EVIDENCE_PREFIX}{check_ledger_name(ledger)}/"
+
+
+def evidence_name(number: int) -> str:
+    """Return the name of one entry in the folder of its ledger, wherever a copy of that may be."""
+    return f"{number:0{ENTRY_DIGITS}d}.json"

@@ -30,7 +30,8 @@ from seawall.storage.errors import ObjectMissing
 
 __all__ = ["VerifyReport", "verify"]
 
-_TOP = {layout.HEADER_KEY, "keys", "clusters", "leases", "probe"}
+_TOP = {layout.HEADER_KEY, "keys", "clusters", "leases", "probe", "evidence"}
+"""``evidence`` proves itself by its own signatures, without the repository's key: `seawall evidence verify`."""
 _OF_SYSTEM = {"backups", "commits", "wal", "diverged"}
 
 
