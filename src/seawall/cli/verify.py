@@ -104,6 +104,8 @@ def _show(name: str, report: VerifyReport) -> None:
         print(f"  backup {backup} can't be restored: {'; '.join(reasons)}")
     for finding in report.stray:
         print(f"  not part of the repository: {finding.key}")
+    for note in report.notes:
+        print(f"  note: {note}")
     for backup in report.unfinished:
         print(f"  unfinished: {backup} (being written, or dead and collected later)")
 
@@ -121,4 +123,5 @@ def _document(report: VerifyReport) -> dict[str, object]:
         "stray": [item.key for item in report.stray],
         "unfinished": report.unfinished,
         "not_restorable": report.not_restorable,
+        "notes": report.notes,
     }

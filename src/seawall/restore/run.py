@@ -24,7 +24,9 @@ from seawall.postgres.files.control_file import (
     with_unusable_checkpoint,
 )
 from seawall.postgres.programs import ServerPrograms, find_programs
+from seawall.repository.backups.catalog import Catalog
 from seawall.repository.backups.reader import BackupReader
+from seawall.repository.reading import Reading
 from seawall.repository.wal.archive import WalArchive
 from seawall.repository.wal.terms import Term
 from seawall.restore.adopt import claim_primary, observe_heads
@@ -69,8 +71,10 @@ def restore(
         RecoveryFailed, RecoveryStalled, CheckFailed: the server's own part went wrong; it is left for a look.
     Crash: run the same command again; the half-written directory is recognised.
     """
+    labels = {f"repository {item.name}": item.repository for item in repositories}
     try:
-        return _Restore(request, repositories, clock, on_phase).run()
+        with Reading(labels, request.cluster) as reading:
+            return _Restore(request, repositories, clock, on_phase, reading).run()
     except BrokenPipeError:
         raise  # who watched the progress has gone
     except OSError as error:
@@ -86,8 +90,10 @@ class _Restore:
         repositories: Sequence[OpenedRepository],
         clock: Clock,
         on_phase: OnPhase,
+        reading: Reading,
     ) -> None:
         self.request = request
+        self.reading = reading
         self.repositories = repositories
         self.clock = clock
         self.on_phase = on_phase
@@ -108,6 +114,7 @@ class _Restore:
         check_directory(request.data_directory, moves_aside=request.moves_aside)
         with exclusive(self.work):
             clear_work(self.work)
+            self._hold(plan)
             if isinstance(request.moment, AtName | AtXid):
                 plan = self._search(plan, programs)
             record = plan.record
@@ -129,7 +136,13 @@ class _Restore:
                 from seawall.restore.start import start_and_watch
 
                 start_and_watch(request, record, layout, programs, moment, report, self.clock, self.on_phase)
+            report.notes += self.reading.notes()
         return report
+
+    def _hold(self, plan: RestorePlan) -> None:
+        """Keep an expire from what is about to be read, and make sure that none was first."""
+        self.reading.hold(plan.record.id)
+        Catalog(plan.source.repository, self.request.cluster).get(plan.record.id)
 
     def _report(self, plan: RestorePlan) -> RestoreReport:
         request = self.request
@@ -161,12 +174,13 @@ class _Restore:
     def _search(self, plan: RestorePlan, programs: ServerPrograms) -> RestorePlan:
         """Find the backup after which a transaction or a named point lies."""
         self.on_phase("search", 0, None)
+
+        def read(candidate: RestorePlan, until: Lsn | None) -> WalSurvey:
+            self._hold(candidate)
+            return self._survey(candidate, programs, until)
+
         try:
-            return search(
-                self.request.moment,
-                plans_from(self.request, plan.source),
-                lambda candidate, until: self._survey(candidate, programs, until),
-            )
+            return search(self.request.moment, plans_from(self.request, plan.source), read)
         except BaseException:
             clear_work(self.work)  # nothing was begun, so nothing may be left beside the target
             raise

@@ -98,6 +98,7 @@ def test_different_bytes_under_one_name_are_refused(repository: Repository, stor
         archive.push(1, NAME, segment(6))
     hashes = {caught.value.fields["archived_hash"], caught.value.fields["given_hash"]}
     assert len(hashes) == 2 and all(str(digest) in caught.value.message for digest in hashes)
+    assert f"already holds another {NAME} of epoch 1: archived " in caught.value.message
     assert store.objects == before
     assert archive.fetch(NAME) == segment(5)
 

@@ -63,6 +63,8 @@ class VerifyReport:
     skipped_objects: int = 0
     """Left out because only a fraction was asked for."""
     bytes_read: int = 0
+    notes: list[str] = field(default_factory=list)
+    """What whoever relies on this should know; no damage."""
 
     @property
     def is_intact(self) -> bool:

@@ -20,6 +20,7 @@ from seawall.repository.errors import BackupMissing, ControlDamaged
 from seawall.repository.format.control_json import parse_control
 from seawall.repository.keys import parse_slot, slot_name
 from seawall.repository.leases import read_lease
+from seawall.repository.reading import Reading
 from seawall.repository.repository import Repository
 from seawall.repository.verify.backups import BackupVerifier
 from seawall.repository.verify.report import Ledger, Problem, ProgressCallback, Sample, VerifyReport
@@ -96,10 +97,23 @@ class _Run:
         """Check one backup and its WAL."""
         clusters = [cluster] if cluster is not None else cluster_names(self._repository)
         record = self._find_backup(backup, clusters)
-        self._check_content(record)
-        self._wal_of(record.cluster, record.system_identifier, [record]).run_for_backups(
-            self._executor, threads=self._threads
-        )
+        with self._reading(record.cluster) as reading:
+            self._hold(reading, record)
+            self._find_backup(backup, [record.cluster])  # an expire may have been first
+            self._check_content(record)
+            self._wal_of(record.cluster, record.system_identifier, [record]).run_for_backups(
+                self._executor, threads=self._threads
+            )
+
+    def _reading(self, cluster: str) -> Reading:
+        return Reading({self._repository.store.url: self._repository}, cluster)
+
+    def _hold(self, reading: Reading, record: BackupRecord) -> None:
+        """Keep the backup from being deleted while it is checked, which would look like damage."""
+        reading.hold(record.id)
+        self._ledger.report.notes += [
+            note for note in reading.notes() if note not in self._ledger.report.notes
+        ]
 
     def _find_backup(self, backup: str, clusters: list[str]) -> BackupRecord:
         missing: BackupMissing | None = None
@@ -165,9 +179,18 @@ class _Run:
         for name in self._repository.store.children(prefix):
             if name not in _OF_SYSTEM:
                 self._stray(prefix + name)
+        with self._reading(cluster) as reading:
+            self._check_backups(cluster, system_identifier, reading, epochs)
+
+    def _check_backups(
+        self, cluster: str, system_identifier: int, reading: Reading, epochs: set[int] | None
+    ) -> None:
         records = self._check_commits(cluster, system_identifier)
         for record in records:
+            self._hold(reading, record)
             self._check_content(record)
+        if records:
+            self._hold(reading, min(records, key=lambda record: record.start_lsn))  # and so all of their WAL
         archive = WalArchive(self._repository, cluster, system_identifier)
         for epoch in sorted({folder.epoch for folder in archive.folders()}):
             if epochs is not None and epoch not in epochs:

@@ -336,9 +336,10 @@ class WalArchive:
             # it is asked at all means that an archiver or a machine was interrupted: just when damage is likely.
             open_wal(self.repository.context, key, self.repository.store.get(key))
             return PushOutcome.IDENTICAL
+        (folder,) = _folders([key.rsplit("/", 2)[1]])
         raise WalDiffers(
-            f"{self.url} already holds another {ours.name} of epoch "
-            f"{key.rsplit('/', 2)[1]}: archived {existing.hash}, given {ours.hash}",
+            f"{self.url} already holds another {ours.name} of epoch {folder.epoch}: "
+            f"archived {existing.hash}, given {ours.hash}",
             hint="two servers write this archive, or a copy was started without archive_mode = off: "
             "find which one is the primary; the archived file was not touched",
             wal=ours.name,
