@@ -27,6 +27,8 @@ PROCESS_CALLS = {
 PATCHES = {"unittest.mock", "mock", "pytest_mock"}
 THIRD_PARTY = {
     "backports": {"repository"},
+    "boto3": {"storage"},
+    "botocore": {"storage"},
     "blake3": {"backup", "repository", "restore"},
     "click": {"cli"},
     "cronsim": {"plan"},

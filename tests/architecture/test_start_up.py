@@ -17,6 +17,8 @@ HEAVY = {
     "rich",
     "ruamel",
     "obstore",
+    "boto3",
+    "botocore",
     "cryptography",
     "click",
     "msgspec",

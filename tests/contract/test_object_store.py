@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from seawall.storage.errors import ObjectExists, ObjectMissing
-from seawall.storage.protocol import ObjectStore
+from seawall.storage.protocol import LockState, ObjectStore
 
 SMALL = b"small content \x00\xff"
 PART = 8 << 20
@@ -248,9 +248,14 @@ def test_probe_finds_a_safe_store_and_cleans_up(store: ObjectStore) -> None:
     assert abilities.conditional_put
     assert abilities.read_after_write
     assert abilities.ordered_list
-    assert not abilities.object_lock
-    assert "lock" in "".join(abilities.details)
+    assert abilities.details == ()
     assert list(store.scan("")) == []
+
+
+def test_a_lock_is_known_or_comes_with_a_reason(store: ObjectStore) -> None:
+    lock = store.object_lock()
+    assert lock.state is LockState.NO and lock.reason
+    assert list(store.scan("")) == [], "asking changes nothing"
 
 
 def test_threads_share_a_store(store: ObjectStore) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, TypeVar
 
-from seawall.storage.protocol import Abilities, Buffer, ObjectInfo, ObjectStore, ObjectWriter
+from seawall.storage.protocol import Abilities, Buffer, ObjectInfo, ObjectLock, ObjectStore, ObjectWriter
 
 T = TypeVar("T")
 When = Literal["before", "after"]
@@ -131,6 +131,9 @@ class FaultyStore:
 
     def probe(self) -> Abilities:
         return self.inner.probe()
+
+    def object_lock(self) -> ObjectLock:
+        return self.inner.object_lock()
 
     def close(self) -> None:
         self.inner.close()

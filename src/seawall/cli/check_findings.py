@@ -8,16 +8,21 @@ pg_stat_archiver.
 from __future__ import annotations
 
 import enum
+import json
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from seawall.cli.lock_words import describe_lock
 from seawall.model.errors import SeawallError
 from seawall.model.lsn import Lsn
 from seawall.model.units import format_bytes, format_duration
 from seawall.model.wal_name import SegmentName
 from seawall.postgres.server_facts import ArchiveSettings, DatabaseReport
+from seawall.storage.protocol import LockState, ObjectLock
 
 _LOSES_STATUS = ("||", "|", ";", "&")
 _CLOCK_WARNING_S = 2.0
@@ -176,6 +181,36 @@ def judge_clock(subject: str, offset_s: float) -> Finding:
     if abs(offset_s) >= _CLOCK_WARNING_S:
         return warning(subject, text, remedy)
     return ok(subject, "the server's clock agrees with this machine's")
+
+
+def judge_lock(
+    subject: str, lock: ObjectLock, declared_s: float | None, *, url: str, endpoint: str | None = None
+) -> Finding:
+    """Judge the store's lock by what the plan declares; a question without an answer is never a yes."""
+    said = describe_lock(lock)
+    if declared_s is None:
+        return ok(subject, said + (", and the plan asks for none" if lock.state is not LockState.YES else ""))
+    wanted = f"the plan declares a lock of {format_duration(declared_s)}"
+    if lock.state is LockState.UNKNOWN:
+        return warning(subject, f"{said} ({wanted})", lock.remedy)
+    if lock.state is LockState.NO:
+        return failed(subject, f"{said}, but {wanted}", lock.remedy or "take `lock:` out of the plan")
+    if (lock.retention_s or 0) < declared_s:
+        return failed(subject, f"{said}, but {wanted}", _longer_lock(url, endpoint, lock, declared_s))
+    if lock.mode == "GOVERNANCE":
+        return ok(subject, f"{said}; a special permission bypasses it")
+    return ok(subject, said)
+
+
+def _longer_lock(url: str, endpoint: str | None, lock: ObjectLock, declared_s: float) -> str:
+    """Return the command that sets a bucket's default retention to at least what the plan declares."""
+    rule = {"Mode": lock.mode or "COMPLIANCE", "Days": math.ceil(declared_s / 86_400)}
+    configuration = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": rule}}
+    server = f"--endpoint-url {shlex.quote(endpoint)} " if endpoint else ""
+    return (
+        f"aws s3api put-object-lock-configuration {server}--bucket {urlsplit(url).netloc} "
+        f"--object-lock-configuration {shlex.quote(json.dumps(configuration))}"
+    )
 
 
 def judge_repository_space(subject: str, free_bytes: int, cluster_bytes: int) -> Finding:

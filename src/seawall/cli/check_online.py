@@ -20,6 +20,7 @@ from seawall.cli.check_findings import (
     judge_archiving,
     judge_clock,
     judge_databases,
+    judge_lock,
     judge_repository_space,
     judge_wal_space,
     last_finished_segment,
@@ -147,6 +148,9 @@ def _check_repository(app: App, cluster: str, name: str, facts: ServerFacts | No
     try:
         repository = app.open_repository(name)
         yield ok(name, f"opens with the plan's keys ({repository.store.url})")
+        settings = app.plan.repositories[name]
+        lock = repository.store.object_lock()
+        yield judge_lock(name, lock, settings.lock_s, url=settings.url, endpoint=settings.endpoint)
         yield from _check_ownership(app, cluster, name)
         yield from _check_contents(app, cluster, name, repository, facts)
     except StoreMissing as error:

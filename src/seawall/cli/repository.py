@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from seawall.cli.options import json_option, plan_option, repository_option
 from seawall.cli.output import note, print_json, print_table
 from seawall.model.errors import SeawallError
+
+if TYPE_CHECKING:
+    from seawall.storage.protocol import ObjectLock
 
 
 @click.group()
@@ -24,6 +28,7 @@ def command() -> None:
 def init(name: str | None, escrow: bool, plan_path: Path | None, as_json: bool) -> int:
     """Probe each store of the plan (or the one NAMEd) and create its repository."""
     from seawall.app import App
+    from seawall.cli.lock_words import describe_lock, lock_fields
     from seawall.repository.errors import RepositoryExists
     from seawall.repository.secrets import RecoveryCode
 
@@ -43,14 +48,16 @@ def init(name: str | None, escrow: bool, plan_path: Path | None, as_json: bool) 
             repository, code = app.open_repository(repository_name), None
             note(f"{repository_name}: is there already, and these keys open it ({repository.store.url})")
             continue
+        lock = repository.store.object_lock()
         made[repository_name] = {
             "id": repository.id,
             "url": repository.store.url,
             "encrypted": repository.encrypted,
+            "object_lock": lock_fields(lock),
         }
         if not as_json:
             sealed = "encrypted" if repository.encrypted else "NOT ENCRYPTED, as the plan asks"
-            print(f"{repository_name}: created at {repository.store.url} ({sealed})")
+            print(f"{repository_name}: created at {repository.store.url} ({sealed}; {describe_lock(lock)})")
         if code is not None:
             note(
                 f"{repository_name}: recovery code, shown only now. Print it and lock it away:\n  {code.reveal()}"
@@ -67,22 +74,28 @@ def init(name: str | None, escrow: bool, plan_path: Path | None, as_json: bool) 
 def list_(repository_name: str | None, plan_path: Path | None, as_json: bool) -> int:
     """List the plan's repositories, and whether each can be opened from here."""
     from seawall.app import App
+    from seawall.cli.lock_words import describe_lock, lock_fields, summarize_lock
     from seawall.repository.backups.catalog import cluster_names
+    from seawall.storage.protocol import LockState
 
     app = App.load(plan_path)
     found: dict[str, dict[str, object]] = {}
+    locks: dict[str, ObjectLock] = {}
     worst = 0
     for name in app.repository_names(only=repository_name):
         settings = app.plan.repositories[name]
         facts: dict[str, object] = {"site": settings.site, "url": settings.url}
         try:
             repository = app.open_repository(name)
+            lock = repository.store.object_lock()
             facts |= {
                 "state": "ok",
                 "id": repository.id,
                 "encrypted": repository.encrypted,
                 "clusters": cluster_names(repository),
+                "object_lock": lock_fields(lock),
             }
+            locks[name] = lock
         except SeawallError as error:
             facts |= {"state": error.code, "message": error.message, "hint": error.hint}
             worst = worst or error.status
@@ -91,9 +104,19 @@ def list_(repository_name: str | None, plan_path: Path | None, as_json: bool) ->
         print_json({"repositories": found})
         return worst
     rows = [
-        [name, str(facts["site"]), str(facts["url"]), str(facts["state"])] for name, facts in found.items()
+        [
+            name,
+            str(facts["site"]),
+            str(facts["url"]),
+            str(facts["state"]),
+            summarize_lock(locks[name]) if name in locks else "",
+        ]
+        for name, facts in found.items()
     ]
-    print_table(["repository", "site", "url", "state"], rows)
+    print_table(["repository", "site", "url", "state", "object lock"], rows)
+    for name, lock in locks.items():
+        if lock.state is LockState.UNKNOWN:
+            note(f"{name}: {describe_lock(lock)}\n  → {lock.remedy}")
     for name, facts in found.items():
         if facts["state"] != "ok":
             note(f"{name}: {facts['message']}\n  → {facts['hint']}")

@@ -14,7 +14,15 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from seawall.storage.errors import ObjectExists
-from seawall.storage.protocol import Abilities, Buffer, ObjectInfo, ObjectStore, ObjectWriter
+from seawall.storage.protocol import (
+    Abilities,
+    Buffer,
+    LockState,
+    ObjectInfo,
+    ObjectLock,
+    ObjectStore,
+    ObjectWriter,
+)
 
 _CONTROL = re.compile(r"seawall\.json|(?:keys|leases|probe)/.+|clusters/[^/]+/(?:term|[0-9]+/commits)/.+")
 """Control objects by key (docs/format.md, "Keys")."""
@@ -72,9 +80,12 @@ class CoordinatedStore:
             conditional_put=control.conditional_put,
             read_after_write=data.read_after_write and control.read_after_write,
             ordered_list=data.ordered_list and control.ordered_list,
-            object_lock=data.object_lock and control.object_lock,
             details=(*data.details, *control.details),
         )
+
+    def object_lock(self) -> ObjectLock:
+        """Return the weaker lock of both: a backup is gone when its commit record is, or its packs are."""
+        return min(self._data.object_lock(), self._control.object_lock(), key=_strength)
 
     def close(self) -> None:
         self._data.close()
@@ -90,6 +101,12 @@ class CoordinatedStore:
 
     def _of(self, key: str) -> ObjectStore:
         return self._control if is_control_key(key) else self._data
+
+
+def _strength(lock: ObjectLock) -> tuple[int, int, bool]:
+    """Order locks by what they promise; the bare answer counts first."""
+    rank = (LockState.NO, LockState.UNKNOWN, LockState.YES).index(lock.state)
+    return rank, lock.retention_s or 0, lock.mode == "COMPLIANCE"
 
 
 class _CheckedWriter:

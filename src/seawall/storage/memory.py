@@ -9,7 +9,15 @@ from types import TracebackType
 
 from seawall.model.clock import Clock, SystemClock
 from seawall.storage.errors import ObjectExists, ObjectMissing
-from seawall.storage.protocol import Abilities, Buffer, ObjectInfo, check_key, check_prefix
+from seawall.storage.protocol import (
+    Abilities,
+    Buffer,
+    LockState,
+    ObjectInfo,
+    ObjectLock,
+    check_key,
+    check_prefix,
+)
 
 
 class MemoryStore:
@@ -65,7 +73,10 @@ class MemoryStore:
     def probe(self) -> Abilities:
         from seawall.storage.probe import probe_store
 
-        return probe_store(self, lock="memory can't lock objects")
+        return probe_store(self)
+
+    def object_lock(self) -> ObjectLock:
+        return ObjectLock(LockState.NO, "memory has none")
 
     def close(self) -> None:
         """The objects stay: the store may be used on."""

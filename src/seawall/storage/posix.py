@@ -38,7 +38,16 @@ from seawall.storage.posix_tree import (
     sync_file,
     translated,
 )
-from seawall.storage.protocol import Abilities, Buffer, ObjectInfo, check_key, check_prefix, is_key
+from seawall.storage.protocol import (
+    Abilities,
+    Buffer,
+    LockState,
+    ObjectInfo,
+    ObjectLock,
+    check_key,
+    check_prefix,
+    is_key,
+)
 
 _WRITEBACK_BYTES = 8 << 20
 _LINK_TRIES = 100
@@ -144,7 +153,12 @@ class PosixStore:
 
         with translated(self._root):
             make_root(self._root)
-        return probe_store(self, lock="a folder can't lock objects")
+        return probe_store(self)
+
+    def object_lock(self) -> ObjectLock:
+        return ObjectLock(
+            LockState.NO, "a folder has none", "keep one repository in a bucket with object lock"
+        )
 
     def close(self) -> None:
         """Nothing is held between calls."""

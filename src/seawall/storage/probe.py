@@ -20,8 +20,8 @@ _ORDERED = ("a-b", "a.b", "a/b/c", "a0", "aZ", "b")
 """In key order; a store that walks folders tends to list ``a/b/c`` too early."""
 
 
-def probe_store(store: ObjectStore, *, lock: str) -> Abilities:
-    """Return what ``store`` can do. ``lock`` is the sentence about object locks, which no call here can test.
+def probe_store(store: ObjectStore) -> Abilities:
+    """Return what ``store`` can do.
 
     Credentials that may not delete are no fault; then the probe's objects stay, which it says.
 
@@ -37,7 +37,7 @@ def probe_store(store: ObjectStore, *, lock: str) -> Abilities:
         is_ordered = _try_listing(store, folder, written, details)
     finally:
         details += _clean_up(store, written)
-    return Abilities(is_conditional, is_visible, is_ordered, False, (*details, lock))
+    return Abilities(is_conditional, is_visible, is_ordered, tuple(details))
 
 
 def require_safe(abilities: Abilities, url: str) -> None:

@@ -22,6 +22,7 @@ bucket gone) raises :class:`StoreMissing`, so that it never looks like an empty 
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -69,8 +70,31 @@ class Abilities(NamedTuple):
     conditional_put: bool
     read_after_write: bool
     ordered_list: bool
-    object_lock: bool
     details: tuple[str, ...] = ()
+
+
+class LockState(enum.Enum):
+    """Whether a store locks objects. UNKNOWN is never taken for either answer."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class ObjectLock(NamedTuple):
+    """What a store says of its object lock: whether it refuses deletions by those who hold its credentials.
+
+    YES alone keeps nothing: an object is held for ``retention_s`` after it was written, by the bucket's own rule,
+    and not at all where that is None. ``mode`` is S3's: nobody shortens COMPLIANCE, a special permission bypasses
+    GOVERNANCE. ``reason`` says why it is NO or UNKNOWN, ``remedy`` what to do about it.
+    """
+
+    state: LockState
+    reason: str = ""
+    remedy: str = ""
+    mode: str | None = None
+    retention_s: int | None = None
+    is_versioned: bool | None = None
 
 
 class ObjectWriter(Protocol):
@@ -145,7 +169,13 @@ class ObjectStore(Protocol):
         ...
 
     def probe(self) -> Abilities:
-        """Try out, with throw-away keys under ``probe/``, what the store can do; a missing folder is made."""
+        """Try out, with throw-away keys under ``probe/``, what the store can do; a missing folder is made.
+
+        What can't be tried out is asked: :meth:`object_lock`."""
+        ...
+
+    def object_lock(self) -> ObjectLock:
+        """Ask the store whether it locks objects, changing nothing; trouble on the way is an UNKNOWN."""
         ...
 
     def close(self) -> None: ...

@@ -18,7 +18,15 @@ from typing import NamedTuple, TypeVar
 from seawall.model.clock import Clock, SystemClock
 from seawall.model.errors import Unavailable
 from seawall.storage.errors import ObjectExists, ObjectMissing, StoreUnavailable
-from seawall.storage.protocol import Abilities, Buffer, ObjectInfo, ObjectStore, ObjectWriter, check_key
+from seawall.storage.protocol import (
+    Abilities,
+    Buffer,
+    ObjectInfo,
+    ObjectLock,
+    ObjectStore,
+    ObjectWriter,
+    check_key,
+)
 
 T = TypeVar("T")
 
@@ -110,6 +118,10 @@ class RetryingStore:
 
     def probe(self) -> Abilities:
         return self._run(self._inner.probe)
+
+    def object_lock(self) -> ObjectLock:
+        """Ask once: the answer is bounded in time already, and "unknown" is one."""
+        return self._inner.object_lock()
 
     def close(self) -> None:
         self._inner.close()

@@ -120,8 +120,8 @@ def _open_bucket(url: str, parts: SplitResult, options: StoreOptions) -> ObjectS
         raise StoreUrlInvalid(
             f"the endpoint {endpoint!r} is no address", hint=f"https://{endpoint}, or http:// without TLS"
         )
-    from seawall.storage.bucket_client import Bucket
-    from seawall.storage.object_store import open_bucket
+    from seawall.storage.bucket.client import Bucket
+    from seawall.storage.bucket.store import open_bucket
 
     bucket = Bucket(
         scheme=parts.scheme,

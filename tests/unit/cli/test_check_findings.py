@@ -13,6 +13,7 @@ from seawall.cli.check_findings import (
     judge_archiving,
     judge_clock,
     judge_databases,
+    judge_lock,
     judge_repository_space,
     judge_wal_space,
     last_finished_segment,
@@ -20,6 +21,7 @@ from seawall.cli.check_findings import (
 from seawall.model.lsn import Lsn
 from seawall.model.wal_name import SegmentName
 from seawall.postgres.server_facts import ArchiveSettings, DatabaseReport, Locale
+from seawall.storage.protocol import LockState, ObjectLock
 
 PLAN = Path("/etc/seawall/plan.yaml")
 GOOD = f'/usr/bin/seawall wal push --plan {PLAN} --cluster main "%p"'
@@ -152,3 +154,40 @@ def test_space_is_judged_by_what_would_fill_it() -> None:
     short = judge_wal_space("main", 1000 * day - 1000, 1000)
     assert short.verdict is Verdict.WARNING and "after its archive does" in short.text
     assert judge_wal_space("main", 0, 0.0).verdict is Verdict.OK
+
+
+DAY_S = 86_400.0
+UNKNOWN = ObjectLock(LockState.UNKNOWN, "boto3 is not installed", "pip install boto3")
+NONE = ObjectLock(LockState.NO, "a folder has none")
+EMPTY = ObjectLock(LockState.YES)
+WEEK = ObjectLock(LockState.YES, mode="COMPLIANCE", retention_s=7 * 86_400)
+
+
+@pytest.mark.parametrize(
+    ("lock", "declared_s", "verdict"),
+    [
+        (UNKNOWN, None, Verdict.OK),
+        (NONE, None, Verdict.OK),
+        (EMPTY, None, Verdict.OK),
+        (WEEK, None, Verdict.OK),
+        (UNKNOWN, DAY_S, Verdict.WARNING),
+        (NONE, DAY_S, Verdict.FAILED),
+        (EMPTY, DAY_S, Verdict.FAILED),
+        (WEEK, DAY_S, Verdict.OK),
+        (WEEK, 7 * DAY_S, Verdict.OK),
+        (WEEK, 7 * DAY_S + 1, Verdict.FAILED),
+    ],
+)
+def test_a_lock_is_judged_by_what_the_plan_declares(
+    lock: ObjectLock, declared_s: float | None, verdict: Verdict
+) -> None:
+    found = judge_lock("far", lock, declared_s, url="s3://bucket/x")
+    assert found.verdict is verdict
+    assert bool(found.remedy) == (verdict is not Verdict.OK)
+    assert ("cannot tell" in found.text) == (lock is UNKNOWN)
+
+
+def test_a_longer_lock_keeps_the_mode_and_names_whole_days() -> None:
+    found = judge_lock("far", WEEK, 7 * DAY_S + 1, url="s3://bucket/x?region=eu-west-1")
+    assert "--bucket bucket " in found.remedy
+    assert '"Mode": "COMPLIANCE"' in found.remedy and '"Days": 8' in found.remedy

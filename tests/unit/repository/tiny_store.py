@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from seawall.storage.errors import ObjectExists, ObjectMissing
-from seawall.storage.protocol import Abilities, Buffer, ObjectInfo, ObjectWriter, check_key
+from seawall.storage.protocol import (
+    Abilities,
+    Buffer,
+    LockState,
+    ObjectInfo,
+    ObjectLock,
+    ObjectWriter,
+    check_key,
+)
 
 
 class TinyStore:
@@ -17,7 +25,7 @@ class TinyStore:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.gets: list[tuple[str, int, int]] = []
-        self.abilities = Abilities(True, True, True, False)
+        self.abilities = Abilities(True, True, True)
         self._lock = threading.Lock()
 
     @property
@@ -61,6 +69,9 @@ class TinyStore:
 
     def probe(self) -> Abilities:
         return self.abilities
+
+    def object_lock(self) -> ObjectLock:
+        return ObjectLock(LockState.NO, "a dict")
 
     def close(self) -> None:
         pass

@@ -8,7 +8,7 @@ from seawall.storage.coordinated import CoordinatedStore, is_control_key
 from seawall.storage.errors import ObjectExists
 from seawall.storage.memory import MemoryStore
 from seawall.storage.probe import require_safe
-from seawall.storage.protocol import Abilities, Buffer
+from seawall.storage.protocol import Abilities, Buffer, LockState, ObjectLock
 
 SYSTEM = "clusters/main/7712042811824995824"
 
@@ -95,3 +95,31 @@ def test_a_listing_is_the_ordered_union(store: CoordinatedStore) -> None:
 
 def test_the_pair_is_safe_where_the_first_alone_is_not(store: CoordinatedStore) -> None:
     require_safe(store.probe(), store.url)
+
+
+class LockedStore(MemoryStore):
+    """Says of its lock what it is told to."""
+
+    def __init__(self, lock: ObjectLock) -> None:
+        super().__init__()
+        self.lock = lock
+
+    def object_lock(self) -> ObjectLock:
+        return self.lock
+
+
+def test_the_weaker_lock_counts() -> None:
+    """From the weakest to the strongest: a pair of any two is as strong as the weaker one, in either place."""
+    week, month = 7 * 86_400, 30 * 86_400
+    by_strength = [
+        ObjectLock(LockState.NO, "none"),
+        ObjectLock(LockState.UNKNOWN, "no answer"),
+        ObjectLock(LockState.YES),
+        ObjectLock(LockState.YES, mode="COMPLIANCE", retention_s=week),
+        ObjectLock(LockState.YES, mode="GOVERNANCE", retention_s=month),
+        ObjectLock(LockState.YES, mode="COMPLIANCE", retention_s=month),
+    ]
+    for index, weaker in enumerate(by_strength):
+        for stronger in by_strength[index:]:
+            for pair in ((weaker, stronger), (stronger, weaker)):
+                assert CoordinatedStore(*map(LockedStore, pair)).object_lock() == weaker

@@ -73,7 +73,7 @@ def make_client(
         "client_options": {
             "timeout": timedelta(seconds=policy.attempt_s),
             "connect_timeout": timedelta(seconds=min(policy.connect_s, policy.attempt_s)),
-            "allow_http": _is_plain_http(bucket),
+            "allow_http": is_plain_http(bucket),
         },
         "retry_config": {
             "max_retries": _STREAM_TRIES if repeats else 0,
@@ -129,7 +129,8 @@ def _s3(bucket: Bucket, account: dict[str, str], general: dict[str, Any]) -> S3S
     return S3Store(bucket.name, **general)
 
 
-def _is_plain_http(bucket: Bucket) -> bool:
+def is_plain_http(bucket: Bucket) -> bool:
+    """Say whether requests go without TLS. Raises StoreUrlInvalid where they would cross a network so."""
     if bucket.endpoint is None or not bucket.endpoint.startswith("http://"):
         return False
     if urlsplit(bucket.endpoint).hostname not in _LOOPBACK:

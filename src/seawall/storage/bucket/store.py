@@ -30,7 +30,7 @@ from obstore.exceptions import BaseError
 
 from seawall.model.clock import Clock
 from seawall.model.errors import SeawallError, Unavailable
-from seawall.storage.bucket_client import (
+from seawall.storage.bucket.client import (
     CLIENT_ERRORS,
     Bucket,
     Client,
@@ -39,11 +39,13 @@ from seawall.storage.bucket_client import (
     status_of,
     translate,
 )
+from seawall.storage.bucket.lock import ask_object_lock
 from seawall.storage.errors import ObjectExists, ObjectMissing, StoreUnavailable, StoreUnsafe
 from seawall.storage.protocol import (
     Abilities,
     Buffer,
     ObjectInfo,
+    ObjectLock,
     ObjectStore,
     check_key,
     check_prefix,
@@ -81,6 +83,12 @@ class BucketStore:
         self._bucket, self._policy = bucket, policy
         self._client = make_client(bucket, credentials, policy, repeats=False)
         self._stream_client = make_client(bucket, credentials, policy, repeats=True)
+
+        def ask_lock() -> ObjectLock:
+            return ask_object_lock(bucket, credentials, policy)
+
+        self._ask_lock = ask_lock
+        """A function, so that no representation of a store has the credentials in it."""
         self._pid = os.getpid()
 
     @property
@@ -149,7 +157,10 @@ class BucketStore:
     def probe(self) -> Abilities:
         from seawall.storage.probe import probe_store
 
-        return probe_store(self, lock="object lock: this client can't ask the bucket for it")
+        return probe_store(self)
+
+    def object_lock(self) -> ObjectLock:
+        return self._ask_lock()
 
     def close(self) -> None:
         """The client closes idle connections by itself."""
