@@ -126,6 +126,13 @@ class Cluster:
             time.sleep(0.1)
 
 
+def mark_ready(segments: Sequence[Path]) -> None:
+    """Make ``segments`` what an archiver that has fallen behind sees, and nothing else (pgarch.c)."""
+    for segment in segments:
+        (segment.parent / "archive_status").mkdir(exist_ok=True)
+        (segment.parent / "archive_status" / f"{segment.name}.ready").touch()
+
+
 def stop_server(data: Path) -> None:
     """Stop the server of a data directory without ceremony."""
     run(as_owner([PG_BIN / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"]))

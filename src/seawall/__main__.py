@@ -1,5 +1,5 @@
 """``python -m seawall``."""
 
-from seawall.cli.main import main
+from seawall.cli.start import main
 
 main()

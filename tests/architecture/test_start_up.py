@@ -26,7 +26,7 @@ HEAVY = {
     "asyncio",
 }
 PUSH = (
-    "seawall.cli.wal_client, seawall.backup.wal_push, seawall.plan.compiled, seawall.app, "
+    "seawall.cli.wal_client, seawall.backup.wal.push, seawall.plan.compiled, seawall.app, "
     "seawall.storage.urls, seawall.storage.posix, seawall.repository.repository, seawall.repository.wal.archive"
 )
 """All that `wal push` imports on its way into a repository on a disk. PostgreSQL starts a process per segment:

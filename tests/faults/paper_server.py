@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from seawall.backup.physical import BackupOutcome, BackupPolicy, ClusterSource, take_full_backup
-from seawall.backup.wal_push import PushResult, PushTarget, push_wal
+from seawall.backup.wal.push import PushResult, PushTarget, WalPusher
 from seawall.model.lsn import Lsn
 from seawall.model.wal_name import SegmentName
 from seawall.postgres.backup_session import StartedBackup, StoppedBackup
@@ -102,13 +102,12 @@ class PaperServer:
         """Archive one segment, as ``archive_command`` does."""
         path = Path("pg_wal") / segment_name(number)
         (self.data / path).write_bytes(segment(number))
-        return push_wal(
-            path,
+        return WalPusher(
             cluster=CLUSTER,
             data_directory=self.data,
             state_directory=self.state,
             targets=[PushTarget("far", "required", lambda: repository)],
-        )
+        ).push(path)
 
 
 class PaperSession:

@@ -23,8 +23,8 @@ from seawall.backup.page_guard import PageGuard, name_relations
 from seawall.backup.pipeline import FileResult, ItemResult, Worker, run
 from seawall.backup.server_side import ServerInsertPosition, ServerSide
 from seawall.backup.source_files import SourceTree, require_data_directory
-from seawall.backup.wal_wait import wait_for_wal
-from seawall.backup.writer_binding import bind
+from seawall.backup.wal.binding import bind
+from seawall.backup.wal.wait import wait_for_wal
 from seawall.model.clock import Clock
 from seawall.model.errors import IntegrityError, NotFound, SeawallError, Unavailable
 from seawall.postgres.backup_session import BackupSession, StartedBackup, StoppedBackup

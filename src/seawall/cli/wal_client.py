@@ -18,6 +18,7 @@ from seawall.model.clock import SystemClock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from seawall.backup.wal.push import PushResult
     from seawall.plan.compiled import CompiledPlan, WalRepository
     from seawall.repository.repository import Repository
     from seawall.repository.wal.archive import WalArchive
@@ -59,29 +60,48 @@ def _parse(
 def _push(arguments: list[str]) -> int:
     usage = "archive_command = 'seawall wal push --plan /etc/seawall/plan.yaml --cluster main %p'"
     options, (path,) = _parse(arguments, _PUSH_OPTIONS, 1, usage)
-    from seawall.backup.wal_push import DIVERGED, PushTarget, push_wal
+    from seawall.backup.wal.acknowledgements import Acknowledgements
+    from seawall.backup.wal.push import PushTarget, WalPusher
     from seawall.plan.compiled import load_compiled
 
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    notes = Acknowledgements(options.get("--plan"), options.get("--cluster"))
     plan = load_compiled(options.get("--plan"))
     name = _cluster_name(plan, options.get("--cluster"))
     cluster = plan.clusters[name]
-    data_directory = options.get("--data-directory") or os.getcwd()
-    result = push_wal(
-        Path(path),
+    pusher = WalPusher(
         cluster=name,
-        data_directory=Path(data_directory),
+        data_directory=Path(options.get("--data-directory") or os.getcwd()),
         state_directory=Path(plan.state),
         targets=[PushTarget(item.name, item.ack, _opener(item)) for item in cluster.repositories],
         compression_level=cluster.compression,
     )
-    file = os.path.basename(path)
+    _tell_of(os.path.basename(path), pusher.push(Path(path)))
+    from seawall.backup.wal.ahead import push_ahead, waiting_behind
+
+    waiting = waiting_behind(pusher.data_directory, Path(path))
+    if not waiting:
+        return 0
+    from seawall.cli.memory import keep_freed_memory
+
+    keep_freed_memory()
+    ahead = push_ahead(pusher, waiting, notes)
+    for file, result in ahead.files.items():
+        _tell_of(file, result)
+    if ahead.stopped_by is not None:
+        tell(f"seawall: what is ready behind {os.path.basename(path)} waits for its turn: {ahead.stopped_by}")
+    return 0
+
+
+def _tell_of(file: str, result: PushResult) -> None:
+    """Say what is not as it should be, though the file is safe."""
+    from seawall.backup.wal.push import DIVERGED
+
     for repository, error in result.failed.items():
         tell(f"seawall: {file} is not in {repository} yet: {error.message}")
     for repository, outcome in result.stored.items():
         if outcome == DIVERGED:
             tell(f"seawall: {file} was put aside in {repository}: another server is the primary there now")
-    return 0
 
 
 def _cluster_name(plan: CompiledPlan, name: str | None) -> str:
@@ -146,7 +166,7 @@ def _absent_status(options: dict[str, str]) -> int:
 
 def _get_for_standby(options: dict[str, str], name: str, destination: Path) -> int:
     """Serve a standby: any failure reads as "not there", and it asks again (see ``restore.wal_get``)."""
-    from seawall.backup.wal_push import read_system_identifier
+    from seawall.backup.wal.push import read_system_identifier
     from seawall.plan.compiled import load_compiled
     from seawall.repository.wal.archive import WalArchive
     from seawall.restore.wal.get import get_for_standby

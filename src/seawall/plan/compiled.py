@@ -2,8 +2,8 @@
 
 Reading a plan costs tens of milliseconds of imports and parsing; reading this costs one small file. A cache
 is used only if it was made from the very file that is there now (path, size, times, inode) by this version
-of Seawall, lies in a folder that nobody else may write, and belongs to this user with mode 0600. Anything
-else is as good as no cache. It holds references to secrets, never values.
+of Seawall, and only this user can have written it (:mod:`~seawall.plan.private_files`). Anything else is as good as
+no cache. It holds references to secrets, never values.
 
 Only ``os`` and ``json`` may be imported at module level: a test measures it.
 """
@@ -15,13 +15,14 @@ import os
 
 from seawall import __version__
 from seawall.plan.locate import locate_plan
+from seawall.plan.private_files import cache_folders, file_name, read_private, write_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from seawall.plan.model import Plan, RepositoryPlan
 
 _FORMAT = 1
-_MOST_BYTES = 8 << 20
+_KIND = "plans"
 _SETTLED_NS = 1_000_000_000
 """A plan that changed less than this ago may change again within one tick of its file system's clock."""
 
@@ -184,8 +185,8 @@ def read_compiled(path: str) -> CompiledPlan | None:
     identity = identify(path)
     if identity is None:
         return None
-    for folder in cache_folders():
-        record = _read_own_file(folder, _file_name(path))
+    for folder in cache_folders(_KIND):
+        record = _read_record(folder, file_name(path) + ".json")
         if record is not None and record.get("key") == _key(identity):
             try:
                 return CompiledPlan(path, record)
@@ -205,74 +206,20 @@ def write_compiled(identity: Identity, record: dict[str, object], folders: list[
     if int(identity["mtime_ns"]) > settled_since or int(identity["ctime_ns"]) > settled_since:
         return False
     data = json.dumps(record | {"key": _key(identity)}).encode()
-    name = _file_name(str(identity["path"]))
-    return any(_create_then_rename(folder, name, data) for folder in folders or cache_folders())
+    name = file_name(str(identity["path"])) + ".json"
+    return any(write_private(folder, name, data) for folder in folders or cache_folders(_KIND))
+
+
+def _read_record(folder: str, name: str) -> dict[str, object] | None:
+    found = read_private(folder, name)
+    if found is None:
+        return None
+    try:
+        record = json.loads(found[0])
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _key(identity: Identity) -> dict[str, int | str]:
     return identity | {"seawall": __version__, "format": _FORMAT, "user": os.geteuid()}
-
-
-def cache_folders() -> list[str]:
-    """Return where caches may be: the user's cache, else the system's state folder if it is this user's."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    if not home.startswith("/"):
-        home = os.path.expanduser("~/.cache")
-    folders = [home + "/seawall/plans"] if home.startswith("/") else []
-    return [*folders, "/var/lib/seawall/plans"]
-
-
-def _file_name(path: str) -> str:
-    return path.replace("%", "%25").replace("/", "%2F") + ".json"
-
-
-def _is_own_folder(folder: str) -> bool:
-    state = os.stat(folder)
-    return state.st_uid == os.geteuid() and not state.st_mode & 0o022
-
-
-def _read_own_file(folder: str, name: str) -> dict[str, object] | None:
-    """Return the JSON object in a file that only this user can have written, else None."""
-    try:
-        if not _is_own_folder(folder):
-            return None
-        descriptor = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        state = os.fstat(descriptor)
-        if state.st_uid != os.geteuid() or state.st_mode != 0o100600 or state.st_size > _MOST_BYTES:
-            return None
-        record = json.loads(os.read(descriptor, state.st_size + 1))
-    except (OSError, ValueError, RecursionError):
-        return None
-    finally:
-        os.close(descriptor)
-    return record if isinstance(record, dict) else None
-
-
-def _create_then_rename(folder: str, name: str, data: bytes) -> bool:
-    temporary = f"{folder}/.{os.getpid()}.{os.urandom(4).hex()}.tmp"
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        if not _is_own_folder(folder):
-            return False
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return False
-    try:
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(data)
-        os.replace(temporary, f"{folder}/{name}")
-    except OSError:
-        _remove(temporary)
-        return False
-    return True
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass  # already gone, or a file system that just failed: the name is never read

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seawall.model.units import format_bytes, parse_duration_s
+from seawall.plan.archive_command import archive_command
 from seawall.plan.definition.sections import NAME_PATTERN
 
 
@@ -87,24 +88,14 @@ def name_from(text: str, fallback: str) -> str:
     return name if re.fullmatch(NAME_PATTERN, name) else fallback
 
 
-def archive_command(facts: InitFacts) -> str:
-    """Return the ``archive_command``: absolute paths only, since it runs in the data directory."""
-    parts = [
-        str(facts.seawall_program),
-        "wal",
-        "push",
-        "--plan",
-        str(facts.plan_path),
-        "--cluster",
-        facts.cluster,
-    ]
-    quoted = " ".join(shlex.quote(part) for part in parts)
-    return quoted.replace("%", "%%") + ' "%p"'
+def proposed_archive_command(facts: InitFacts) -> str:
+    """Return the ``archive_command`` that the server is to have."""
+    return archive_command(shlex.quote(str(facts.seawall_program)), str(facts.plan_path), facts.cluster)
 
 
 def server_changes(facts: InitFacts, current: CurrentSettings) -> tuple[ServerChange, ...]:
     """Return the settings to change, only those that differ, in an order in which they can be applied."""
-    command = archive_command(facts)
+    command = proposed_archive_command(facts)
     timeout_s = round(parse_duration_s(facts.archive_timeout))
     changes = []
     if current.wal_level == "minimal":

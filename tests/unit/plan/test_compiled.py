@@ -222,4 +222,10 @@ def test_reading_it_imports_nothing_but_json_and_os(plan_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
 
-    assert done.stdout.split() == ["seawall", "seawall.plan", "seawall.plan.compiled", "seawall.plan.locate"]
+    assert done.stdout.split() == [
+        "seawall",
+        "seawall.plan",
+        "seawall.plan.compiled",
+        "seawall.plan.locate",
+        "seawall.plan.private_files",
+    ]

@@ -14,8 +14,8 @@ from seawall.plan.init_plan import (
     CurrentSettings,
     InitFacts,
     RepositoryFacts,
-    archive_command,
     name_from,
+    proposed_archive_command,
     render_plan,
     server_changes,
 )
@@ -46,7 +46,7 @@ FACTS = InitFacts(
     owner="systemd (postgresql@16-main)",
     databases=("shop",),
 )
-READY = CurrentSettings("replica", "on", archive_command(FACTS), "", 60)
+READY = CurrentSettings("replica", "on", proposed_archive_command(FACTS), "", 60)
 
 
 def loaded(facts: InitFacts) -> Plan:
@@ -167,9 +167,9 @@ def test_the_archive_command_is_absolute_quoted_and_escaped() -> None:
         FACTS, seawall_program=Path("/opt/sea wall/bin/seawall"), plan_path=Path("/etc/it's 100%/plan.yaml")
     )
 
-    assert archive_command(facts) == (
+    assert proposed_archive_command(facts) == (
         "'/opt/sea wall/bin/seawall' wal push --plan '/etc/it'\"'\"'s 100%%/plan.yaml' --cluster main \"%p\""
     )
     (change,) = server_changes(facts, READY)
     literal = change.statement.removeprefix("ALTER SYSTEM SET archive_command = '").removesuffix("';")
-    assert literal.replace("''", "'") == archive_command(facts)
+    assert literal.replace("''", "'") == proposed_archive_command(facts)

@@ -8,7 +8,6 @@ This is on the path of ``archive_command``, which starts a process for every 16 
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -83,7 +82,7 @@ def _seal_all(sealer: ObjectSealer, meta: bytes, pieces: WalPieces) -> memoryvie
     most = (
         HEADER_BYTES + sealer.frame_length(len(meta)) + pieces.count * sealer.frame_length(MAX_STORED_BYTES)
     )
-    target = _fresh_memory(most)
+    target = pieces.workspace.sealed(most)
     target[:HEADER_BYTES] = sealer.header
     sealer.seal_into(
         target[sealer.offset :],
@@ -101,14 +100,6 @@ def _seal_all(sealer: ObjectSealer, meta: bytes, pieces: WalPieces) -> memoryvie
             is_last=number + 1 == pieces.count,
         )
     return target[: sealer.offset]
-
-
-def _fresh_memory(size: int) -> memoryview:
-    """Return zeroed memory of which only what is written costs anything, in huge pages where there are."""
-    memory = mmap.mmap(-1, size)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(memory)
 
 
 def open_wal(context: CryptoContext, key: str, data: Buffer) -> tuple[WalMeta, bytes]:

@@ -9,6 +9,7 @@ Imported first of all on that path: it must stay as light as it is.
 
 from __future__ import annotations
 
+import mmap
 import threading
 
 from seawall.repository.format.codec import CompressionPolicy, Compressor
@@ -17,12 +18,50 @@ from seawall.storage.protocol import Buffer
 WAL_FRAME_BYTES = 1 << 20
 
 
+class Workspace:
+    """Memory for one file at a time, kept for the next one: fresh memory costs as much as the work in it."""
+
+    __slots__ = ("_raw", "_sealed")
+
+    def __init__(self) -> None:
+        self._raw: mmap.mmap | None = None
+        self._sealed: mmap.mmap | None = None
+
+    def raw(self, size: int) -> memoryview:
+        """Return room for the plain bytes of a file; whatever was in it before may still be."""
+        self._raw = _room(self._raw, size)
+        return memoryview(self._raw)[:size]
+
+    def sealed(self, size: int) -> memoryview:
+        """Return room for the object made of them."""
+        self._sealed = _room(self._sealed, size)
+        return memoryview(self._sealed)[:size]
+
+
+def _room(memory: mmap.mmap | None, size: int) -> mmap.mmap:
+    if memory is not None and len(memory) >= size:
+        return memory
+    fresh = mmap.mmap(-1, max(size, 1))
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        fresh.madvise(mmap.MADV_HUGEPAGE)
+    return fresh
+
+
 class WalPieces:
     """A file's pieces in order. ``take`` may be called by one thread at a time, repeatedly."""
 
-    def __init__(self, raw: Buffer, policy: CompressionPolicy | None = None) -> None:
-        """Start compressing ``raw``, which must not change from now on."""
+    def __init__(
+        self,
+        raw: Buffer,
+        policy: CompressionPolicy | None = None,
+        *,
+        in_background: bool = True,
+        workspace: Workspace | None = None,
+    ) -> None:
+        """Take ``raw``, which must not change from now on, and start compressing it ``in_background``; without,
+        ``take`` does it all, for those who keep every processor busy by themselves."""
         self.view = memoryview(raw).cast("B")
+        self.workspace = workspace or Workspace()
         self.count = -(-len(self.view) // WAL_FRAME_BYTES)
         self._policy = policy
         self._done: list[bytes | None] = [None] * self.count
@@ -30,7 +69,7 @@ class WalPieces:
         self._changed = threading.Condition()
         self._failure: BaseException | None = None
         self._compressor: Compressor | None = None
-        if self.count > 1:
+        if in_background and self.count > 1:
             # A daemon: a process that is to end with an error must not wait for it.
             threading.Thread(target=self._work_ahead, daemon=True).start()
 
