@@ -11,6 +11,7 @@ from seawall.cli.usage import UsageInvalid
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("seawall.cli.demo", "A whole disaster on this machine, start to end, in about a minute."),
+    "audit": ("seawall.cli.audit", "What would be lost if this server died now, and what is wrong."),
     "init": ("seawall.cli.init", "Look at a running server and write plan.yaml with every choice explained."),
     "check": ("seawall.cli.check", "Is the plan right, and is everything in place?"),
     "plan": ("seawall.cli.plan", "The plan file: its JSON Schema, its diagnostics."),
@@ -20,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("seawall.cli.list_backups", "List the backups and how far the archived WAL reaches."),
     "restore": ("seawall.cli.restore", "Bring a cluster back to a moment."),
     "verify": ("seawall.cli.verify", "Re-read a repository and find any damage."),
+    "evidence": ("seawall.cli.evidence", "What drills proved: list, show, verify, sign off."),
     "wal": ("seawall.cli.wal", "Archive and fetch WAL: push, get, gaps."),
 }
 """Every command: its module (which defines ``command``) and its line in ``seawall --help``."""

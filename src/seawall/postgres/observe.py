@@ -113,7 +113,7 @@ def observe_server(session: ServerSession) -> ServerFacts:
     )
 
 
-def observe_position(session: ServerSession) -> tuple[int, Lsn]:
+def observe_position(session: ServerSession, *, deadline_s: float | None = None) -> tuple[int, Lsn]:
     """Return the timeline and the position up to which WAL exists: inserted on a primary, replayed
     (or received, whichever is later) on a standby."""
     timeline, position = session.query_one(
@@ -122,7 +122,8 @@ def observe_position(session: ServerSession) -> tuple[int, Lsn]:
         " CASE WHEN pg_is_in_recovery()"
         " THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), r.min_recovery_end_lsn)"
         " ELSE pg_current_wal_insert_lsn() END::text"
-        " FROM pg_control_recovery() r, pg_control_checkpoint() c"
+        " FROM pg_control_recovery() r, pg_control_checkpoint() c",
+        deadline_s=deadline_s,
     )
     return timeline, Lsn.parse(position)
 
@@ -137,10 +138,14 @@ def observe_archiver(session: ServerSession) -> ArchiverStatus:
 
 
 def observe_databases(
-    session: ServerSession, denied: list[MissingPermission] | None = None
+    session: ServerSession,
+    denied: list[MissingPermission] | None = None,
+    *,
+    deadline_s: float = _SIZE_DEADLINE_S,
+    with_sizes: bool = True,
 ) -> tuple[Database, ...]:
-    """Return all databases by name; sizes only where the role may see them."""
-    rows = session.query_all(_databases_sql(session.major), deadline_s=_SIZE_DEADLINE_S)
+    """Return all databases by name; sizes, which may take long, only where they are wanted and may be seen."""
+    rows = session.query_all(_databases_sql(session.major, with_sizes=with_sizes), deadline_s=deadline_s)
     databases = tuple(_database(row) for row in rows)
     if denied is not None and any(d.size_bytes is None and d.is_valid for d in databases):
         denied.append(MissingPermission("the size of some databases", "GRANT pg_read_all_stats TO the role"))
@@ -246,7 +251,7 @@ def _observe_tablespaces(session: ServerSession) -> tuple[Tablespace, ...]:
     return tuple(Tablespace(*row) for row in rows)
 
 
-def _databases_sql(major: int) -> str:
+def _databases_sql(major: int, *, with_sizes: bool) -> str:
     """The catalog grew: providers came in 15, one locale column for all of them in 17."""
     if major >= 17:
         provider, locale = "datlocprovider", "datlocale"
@@ -255,10 +260,13 @@ def _databases_sql(major: int) -> str:
     else:
         provider, locale = "'c'", "NULL"
     versions = "datcollversion, pg_database_collation_actual_version(oid)" if major >= 15 else "NULL, NULL"
-    return (
-        f"SELECT oid::bigint, datname, CASE WHEN datconnlimit <> {_INVALID_DATABASE}"
+    size = (
+        f"CASE WHEN datconnlimit <> {_INVALID_DATABASE}"
         " AND (has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE'))"
-        " THEN pg_database_size(oid) END,"
+        " THEN pg_database_size(oid) END"
+    )
+    return (
+        f"SELECT oid::bigint, datname, {size if with_sizes else 'NULL::bigint'},"
         " datallowconn, datistemplate, datconnlimit, pg_encoding_to_char(encoding), datcollate, datctype,"
         f" {provider}::text, {locale}, {versions} FROM pg_database ORDER BY datname"
     )

@@ -79,11 +79,16 @@ def runs_on_this_host(facts: ServerFacts) -> bool:
     """
     if facts.files is None:
         return False
-    lines = _read(facts.files.data_directory / "postmaster.pid").splitlines()
-    if len(lines) < 4 or not lines[2].isdigit() or lines[3] != facts.settings.get("port"):
+    return is_postmaster_here(facts.files.data_directory, facts.settings.get("port", ""), facts.started_at)
+
+
+def is_postmaster_here(data_directory: Path, port: str, started_at: datetime) -> bool:
+    """Say whether the postmaster that started then and listens there runs on this host's ``data_directory``."""
+    lines = _read(data_directory / "postmaster.pid").splitlines()
+    if len(lines) < 4 or not lines[2].isdigit() or lines[3] != port:
         return False
-    begun = datetime.fromtimestamp(int(lines[2]), tz=facts.started_at.tzinfo)
-    return abs((facts.started_at - begun).total_seconds()) <= _START_TOLERANCE_S
+    begun = datetime.fromtimestamp(int(lines[2]), tz=started_at.tzinfo)
+    return abs((started_at - begun).total_seconds()) <= _START_TOLERANCE_S
 
 
 def gather_host_signals(

@@ -1,0 +1,42 @@
+"""Secrets out of text that a server shows: commands, connection strings, addresses.
+
+An ``archive_command`` is written by people, so passwords stand in it in every way that shells and tools know. What
+looks like one is replaced; too much is better than too little.
+"""
+
+from __future__ import annotations
+
+import re
+
+MASK = "***"
+
+_NAMED = (
+    r"[A-Za-z0-9_.-]*(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|credential|api[_-]?key|access[_-]?key"
+    r"|account[_-]?key|private[_-]?key|libsodium[_-]?key|sas)(?:[_-]?(?:id|key))?"
+)
+_VALUE = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.|'')*'|[^\s;&|'"]+)"""
+_PATTERNS = (
+    # AWS_SECRET_ACCESS_KEY=…, --password=…, password = '…' (connection strings), PGPASSWORD=…
+    (re.compile(rf"(?i)(?<![A-Za-z0-9])({_NAMED}\s*=\s*){_VALUE}"), rf"\1{MASK}"),
+    # --password …, --secret-key …
+    (re.compile(rf"(?i)(--?{_NAMED}\s+)(?!-){_VALUE}"), rf"\1{MASK}"),
+    # sshpass -p …, curl -u user:…, curl --user user:…
+    (re.compile(rf"(\bsshpass\s+-p\s*){_VALUE}"), rf"\1{MASK}"),
+    (re.compile(r"((?:^|\s)(?:-u|--user)[\s=]+[^\s:;&|]+:)[^\s;&|]+"), rf"\1{MASK}"),
+    # scheme://user:password@host; a password may hold an @ although it should not
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:)[^\s/]*(?=@)"), rf"\1{MASK}"),
+    # Authorization: Bearer …, X-Auth-Token: …
+    (re.compile(r"(?i)((?:authorization|x-[a-z-]*(?:token|key))\s*:\s*)[^'\";&|]+"), rf"\1{MASK}"),
+    # ?sig=…&token=… of signed URLs
+    (re.compile(r"(?i)([?&](?:sig|signature|x-amz-[a-z-]+|sv|se|key)=)[^\s&'\"]+"), rf"\1{MASK}"),
+)
+
+
+def masked(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Return ``text`` without what looks like a secret, and without every one of ``secrets``."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if secret:
+            text = text.replace(secret, MASK)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text

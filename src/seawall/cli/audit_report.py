@@ -1,0 +1,130 @@
+"""An audit on a terminal: the headline, then what is wrong, worst first; readable in 80 columns and in a log."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from seawall.audit.report import AuditReport
+from seawall.audit.rule import Finding, Result
+
+_WIDEST = 100
+_STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "bold cyan"}
+_HEADINGS = {
+    Result.CANNOT_TELL: "cannot tell",
+    Result.PASS: "passed",
+    Result.NOT_APPLICABLE: "not applicable",
+}
+
+
+def show_report(report: AuditReport, *, shows_all: bool, console: Console | None = None) -> None:
+    """Print the report; what passed and what doesn't apply only as counts, unless ``shows_all``."""
+    out = console or Console(highlight=False, markup=False, soft_wrap=False)
+    out.width = min(out.width, _WIDEST)
+    out.print(Text(f"seawall audit {report.target}", style="bold"), overflow="fold")
+    for line in report.about:
+        _hanging(out, "", line, indent=0)
+    for headline in report.headlines:
+        named = f" ({headline.subject})" if len(report.headlines) > 1 else ""
+        out.print(Text(f"\nIf this server died now{named}", style="bold"))
+        _hanging(out, "lost:    ", headline.lost, indent=2)
+        _hanging(out, "back in: ", headline.back, indent=2)
+    for finding in report.open_failures:
+        _show_failure(out, finding)
+    if report.waived:
+        _show_waived(out, report.waived)
+    _show_unknown(out, report.with_result(Result.CANNOT_TELL))
+    for result in (Result.PASS, Result.NOT_APPLICABLE):
+        if shows_all:
+            _show_quiet(out, result, report.with_result(result))
+    for waiver in report.idle_waivers:
+        out.print(
+            Text(f"\nthe waiver of {waiver.rule} has nothing to waive: remove it from the plan", style="dim")
+        )
+    out.print()
+    _hanging(out, "", _summary(report, shows_all=shows_all), indent=0, style="bold")
+
+
+def _show_failure(out: Console, finding: Finding) -> None:
+    severity = finding.severity.value
+    head = Text(f"\n{severity.upper()}", style=_STYLES[severity])
+    head.append(f" {finding.rule.id}", style="bold")
+    if finding.verdict.subject:
+        head.append(f"  {finding.verdict.subject}", style="not bold default")
+    out.print(head)
+    _hanging(out, "", finding.verdict.text, indent=2)
+    for line in finding.verdict.evidence:
+        _hanging(out, "", line, indent=6, style="dim")
+    if finding.remedy:
+        _hanging(out, "→ ", finding.remedy, indent=2, style="green")
+    if finding.waiver is not None:
+        waiver = finding.waiver
+        _hanging(out, "", f"its waiver ended on {waiver.until}: {waiver.reason}", indent=2, style="yellow")
+
+
+def _show_waived(out: Console, findings: Sequence[Finding]) -> None:
+    out.print(Text(f"\nWAIVED ({len(findings)})", style="bold"))
+    for finding in findings:
+        waiver = finding.waiver
+        assert waiver is not None
+        text = f"{finding.severity.value} {finding.rule.id}: {finding.verdict.text}"
+        _hanging(out, "", text, indent=2)
+        _hanging(out, "", f"accepted until {waiver.until}: {waiver.reason}", indent=6, style="dim")
+
+
+def _show_unknown(out: Console, findings: Sequence[Finding]) -> None:
+    """Say together what has the same reason: without a plan, that is many a rule."""
+    if not findings:
+        return
+    out.print(Text(f"\nCANNOT TELL ({len(findings)})", style="bold"))
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        key = (finding.verdict.text, finding.remedy)
+        name = finding.rule.id
+        if finding.verdict.subject:
+            name += f" ({finding.verdict.subject})"
+        reasons.setdefault(key, []).append(name)
+    for (reason, needs), names in reasons.items():
+        _hanging(out, "", f"{reason}:", indent=2)
+        _hanging(out, "", ", ".join(names), indent=6, style="dim")
+        if needs:
+            _hanging(out, "→ ", needs, indent=2, style="green")
+
+
+def _show_quiet(out: Console, result: Result, findings: Sequence[Finding]) -> None:
+    if not findings:
+        return
+    out.print(Text(f"\n{_HEADINGS[result].upper()} ({len(findings)})", style="bold"))
+    for finding in findings:
+        subject = f" ({finding.verdict.subject})" if finding.verdict.subject else ""
+        _hanging(out, "", f"{finding.rule.id}{subject}: {finding.verdict.text}", indent=2)
+
+
+def _summary(report: AuditReport, *, shows_all: bool) -> str:
+    counts = report.counts()
+    wrong = [f"{counts[name]} {name}" for name in ("critical", "high", "medium", "low") if counts[name]]
+    parts = [", ".join(wrong) or "nothing wrong was found"]
+    parts += [f"{counts['waived']} waived"] * bool(counts["waived"])
+    parts.append(f"{counts['cannot tell']} can't be told")
+    parts.append(f"{counts['pass']} passed, {counts['not applicable']} not applicable")
+    return "; ".join(parts) + ("" if shows_all else " (--all shows them)")
+
+
+def _hanging(out: Console, first: str, text: str, *, indent: int, style: str = "") -> None:
+    """Print a paragraph whose further lines stand under its first word; lines of the text stay lines."""
+    begin = " " * indent + first
+    for line in text.splitlines() or [""]:
+        wrapped = textwrap.wrap(
+            line,
+            out.width,
+            initial_indent=begin,
+            subsequent_indent=" " * len(begin),
+            break_on_hyphens=False,
+            replace_whitespace=False,
+        )
+        for piece in wrapped or [begin]:
+            out.print(Text(piece, style=style), soft_wrap=True)
+        begin = " " * len(begin)
