@@ -90,7 +90,7 @@ def test_another_archive_is_not_taken_over_without_a_word(
     assert init(one_server, plan, "--apply") == 94
     assert "pgbackrest" in capsys.readouterr().err and not plan.exists()
     assert init(one_server, plan, "--apply", "--force") == 0
-    assert "wal push" in (one_server.data / "postgresql.auto.conf").read_text()
+    assert PUSH_PROGRAM in (one_server.data / "postgresql.auto.conf").read_text()
 
 
 def test_an_owners_settings_are_left_to_it(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seawall.plan.archive_command import PUSH_PROGRAM, archive_command
 from seawall.plan.diagnostics import Severity
 from seawall.plan.init_plan import (
     CurrentSettings,
@@ -173,3 +174,18 @@ def test_the_archive_command_is_absolute_quoted_and_escaped() -> None:
     (change,) = server_changes(facts, READY)
     literal = change.statement.removeprefix("ALTER SYSTEM SET archive_command = '").removesuffix("';")
     assert literal.replace("''", "'") == proposed_archive_command(facts)
+
+
+def test_the_push_program_is_used_where_it_is_installed(tmp_path: Path) -> None:
+    program = tmp_path / "seawall"
+    plan = "/etc/seawall/plan.yaml"
+    assert (
+        archive_command(str(program), plan, "main") == f'{program} wal push --plan {plan} --cluster main "%p"'
+    )
+    beside = tmp_path / PUSH_PROGRAM
+    beside.write_text("")
+    assert archive_command(str(program), plan, "main").startswith(f"{program} wal push ")
+    beside.chmod(0o755)
+    assert archive_command(str(program), plan, "main") == f'{beside} --plan {plan} --cluster main "%p"'
+    module = archive_command(f"{program} -m seawall", plan, "main")
+    assert module == f'{program} -m seawall wal push --plan {plan} --cluster main "%p"'
