@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from seawall.cli.main import run
+from seawall.plan.archive_command import PUSH_PROGRAM
 from seawall.plan.load import examine_plan
 from tests.support.servers import TestCluster
 
