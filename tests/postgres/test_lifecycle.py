@@ -20,8 +20,7 @@ from seawall.postgres.server.lifecycle import (
     run_until_stopped,
     start_server,
     stop_server,
-    wait_until_consistent,
-    wait_until_promoted,
+    wait_for_milestone,
 )
 from seawall.postgres.server.running import PID_FILE, ServerStatus, find_running_server
 from tests.support.servers import TestCluster
@@ -175,8 +174,8 @@ def test_recovery_is_watched_to_consistency_and_promotion(restored: TestCluster)
         until=Milestone.LAUNCHED,
         deadline_s=30,
     )
-    consistent = wait_until_consistent(restored.data, restored.log_file, deadline_s=30)
-    promoted = wait_until_promoted(restored.data, restored.log_file, deadline_s=30)
+    consistent = wait_for_milestone(restored.data, restored.log_file, Milestone.ANSWERING, deadline_s=30)
+    promoted = wait_for_milestone(restored.data, restored.log_file, Milestone.PROMOTED, deadline_s=30)
     assert started.pid == consistent.pid == promoted.pid
     assert restored.value("SELECT answer FROM t") == 42
     assert restored.value("SELECT pg_is_in_recovery()") is False
@@ -188,9 +187,9 @@ def test_a_paused_recovery_is_consistent_and_not_promoted(restored: TestCluster)
     assert restored.start().status is ServerStatus.READY
     assert restored.value("SELECT pg_is_in_recovery()") is True
     with pytest.raises(ServerNotReady, match="not promoted within"):
-        wait_until_promoted(restored.data, restored.log_file, deadline_s=0.5)
+        wait_for_milestone(restored.data, restored.log_file, Milestone.PROMOTED, deadline_s=0.5)
     restored.sql("SELECT pg_wal_replay_resume()")
-    wait_until_promoted(restored.data, restored.log_file, deadline_s=30)
+    wait_for_milestone(restored.data, restored.log_file, Milestone.PROMOTED, deadline_s=30)
 
 
 def test_without_hot_standby_the_server_answers_when_it_is_promoted(restored: TestCluster) -> None:
@@ -238,7 +237,7 @@ def test_a_server_that_dies_while_waiting_is_noticed(one_server: TestCluster) ->
     running = one_server.start()
     os.kill(running.pid, signal.SIGKILL)
     with pytest.raises(ServerStartFailed):
-        wait_until_promoted(one_server.data, one_server.log_file, deadline_s=30)
+        wait_for_milestone(one_server.data, one_server.log_file, Milestone.PROMOTED, deadline_s=30)
     one_server.kill()
 
 

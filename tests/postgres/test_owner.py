@@ -25,7 +25,7 @@ def test_a_server_started_by_hand_belongs_to_nobody(server: TestCluster) -> None
     for owner in (owner_of(server), detect_owner_of_directory(server.data)):
         assert owner.kind is OwnerKind.PG_CTL and owner.may_alter_system
         assert owner.stop is not None
-        assert owner.stop[0] == str(server.programs.pg_ctl), "the programs that the server runs from"
+        assert owner.stop[0] == str(server.programs.path("pg_ctl")), "the programs that the server runs from"
         assert owner.stop[-1] == str(server.data)
     server.stop()
     assert detect_owner_of_directory(server.data).kind is OwnerKind.PG_CTL

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from seawall.postgres.files.control_file import with_system_identifier
 from seawall.postgres.programs import ServerPrograms
+from tests.support.control_files import with_system_identifier
 from tests.support.recovery import Outcome, Protected, contents, protected, wait_until
 from tests.support.servers import TestCluster, copy_tree
 

@@ -30,13 +30,13 @@ from seawall.postgres.files.control_file import (
     CONTROL_FILE_PATH,
     ControlFile,
     read_control_file,
-    with_system_identifier,
 )
 from seawall.postgres.programs import ServerPrograms
 from seawall.postgres.server.lifecycle import Launch, StopMode, start_server, stop_server
 from seawall.postgres.server.running import RunningServer, find_running_server
 from seawall.postgres.server.user import RunAs, server_user
 from tests.support import reaper
+from tests.support.control_files import with_system_identifier
 from tests.support.server_programs import TEMPLATES, exclusive, server_programs, wanted_majors
 
 COMMAND_TIMEOUT_S = 120.0

@@ -64,7 +64,6 @@ class ProgressDisplay:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._began = self._last_line = time.monotonic()
-        self._phase = ""
 
     def __enter__(self) -> ProgressDisplay:
         if not self._is_silent and sys.stderr.isatty():

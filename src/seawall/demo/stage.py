@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from seawall.model.errors import Bug, Refused
@@ -42,7 +42,6 @@ class Stage:
 
     root: Path
     programs: ServerPrograms
-    ran: list[str] = field(default_factory=list)
 
     @property
     def plan(self) -> Path:

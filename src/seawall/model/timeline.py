@@ -45,14 +45,6 @@ class TimelineHistory:
             raise ValueError(f"timeline {timeline} can't descend from timeline {switches[-1].timeline}")
         return cls(timeline, tuple(switches))
 
-    def timeline_at(self, lsn: int) -> int:
-        """Return the timeline that the byte at ``lsn`` belongs to along this ancestry
-        (timeline.c, tliOfPointInHistory)."""
-        for switch in self.switches:
-            if lsn < switch.at:
-                return switch.timeline
-        return self.timeline
-
     def includes(self, timeline: int, lsn: int) -> bool:
         """Say whether a server at ``lsn`` on ``timeline`` can follow this history: "is a child of"."""
         if timeline == self.timeline:

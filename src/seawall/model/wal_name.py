@@ -85,9 +85,6 @@ class SegmentName(NamedTuple):
     def next(self) -> SegmentName:
         return SegmentName(self.timeline, self.number + 1, self.segment_bytes)
 
-    def on(self, timeline: int) -> SegmentName:
-        return SegmentName(timeline, self.number, self.segment_bytes)
-
     def __str__(self) -> str:
         per_id = 0x100000000 // self.segment_bytes
         return f"{self.timeline:08X}{self.number // per_id:08X}{self.number % per_id:08X}"

@@ -67,20 +67,8 @@ class ServerPrograms:
         return self.path("initdb")
 
     @property
-    def pg_ctl(self) -> Path:
-        return self.path("pg_ctl")
-
-    @property
-    def pg_controldata(self) -> Path:
-        return self.path("pg_controldata")
-
-    @property
     def pg_waldump(self) -> Path:
         return self.path("pg_waldump")
-
-    @property
-    def psql(self) -> Path:
-        return self.path("psql")
 
 
 def find_programs(major: int | None = None, pg_bin: Path | None = None) -> ServerPrograms:

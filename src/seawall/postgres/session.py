@@ -207,10 +207,6 @@ class ServerSession:
     def major(self) -> int:
         return self.version_num // 10000
 
-    @property
-    def is_closed(self) -> bool:
-        return self._connection.closed
-
     def prepare(self, *, search_path: str | None) -> None:
         """Check who answers and make the session safe (what :func:`connect` does at once).
 

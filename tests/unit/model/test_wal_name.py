@@ -63,12 +63,6 @@ def test_the_next_segment_follows_without_a_gap_and_sorts_after(segment: Segment
     assert following > segment
 
 
-@given(segments(), timelines)
-def test_the_same_segment_on_another_timeline_covers_the_same_bytes(segment: SegmentName, other: int) -> None:
-    moved = segment.on(other)
-    assert (moved.timeline, moved.start, moved.end) == (other, segment.start, segment.end)
-
-
 @pytest.mark.parametrize(
     ("lsn", "size_mib", "name"),
     # as pg_walfile_name() answers on clusters of these segment sizes, timeline 1

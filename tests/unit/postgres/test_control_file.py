@@ -17,7 +17,6 @@ from seawall.postgres.files.control_file import (
     parse_control_file,
     read_control_bytes,
     read_control_file,
-    with_system_identifier,
 )
 
 BEFORE_CRC = 288
@@ -146,9 +145,3 @@ def test_a_torn_read_is_read_again(tmp_path: Path) -> None:
         assert read_control_bytes(directory) == good
     finally:
         writer.join()
-
-
-def test_an_identity_can_be_given_to_a_copy() -> None:
-    changed = with_system_identifier(control_file(), 42)
-    assert parse_control_file(changed).system_identifier == 42
-    assert len(changed) == 8192

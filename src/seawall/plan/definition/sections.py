@@ -8,7 +8,7 @@ ones, :mod:`~seawall.plan.definition.fields` the plan.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 JsonSchema: TypeAlias = dict[str, object]
@@ -91,7 +91,6 @@ class Field:
     """What to write when the key is missing; only for required ones."""
     awaits: str = ""
     """What is not built yet: set, the key is valid, shown as DECLARED, NOT ACTIVE, and acts on nothing."""
-    schema_extra: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def target(self) -> str:

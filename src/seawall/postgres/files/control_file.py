@@ -161,17 +161,6 @@ def parse_control_file(raw: bytes) -> ControlFile:
     return _from_values(values)
 
 
-def with_system_identifier(raw: bytes, system_identifier: int) -> bytes:
-    """Return the bytes of a control file for another system identifier, with a valid checksum.
-
-    Only for clusters that are copies of a template; a cluster's identity must never change once
-    anything was archived under it.
-    """
-    length = struct.calcsize(_LAYOUTS[parse_control_file(raw).pg_control_version])
-    changed = system_identifier.to_bytes(8, "little") + raw[8 : length - 4]
-    return changed + crc32c(changed).to_bytes(4, "little") + raw[length:]
-
-
 def with_unusable_checkpoint(raw: bytes) -> bytes:
     """Return the bytes of a control file whose checkpoint lies nowhere, with a valid checksum.
 

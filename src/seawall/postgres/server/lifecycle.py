@@ -163,22 +163,6 @@ def wait_for_milestone(
     return watch.until(milestone, deadline_s, on_poll)
 
 
-def wait_until_consistent(
-    data_directory: Path, log_file: Path, *, deadline_s: float, clock: Clock | None = None
-) -> RunningServer:
-    """Wait until the server answers queries, read-only or not. Raises: as :func:`start_server` does."""
-    answering = Milestone.ANSWERING
-    return wait_for_milestone(data_directory, log_file, answering, deadline_s=deadline_s, clock=clock)
-
-
-def wait_until_promoted(
-    data_directory: Path, log_file: Path, *, deadline_s: float, clock: Clock | None = None
-) -> RunningServer:
-    """Wait until recovery ended and the server accepts writes. Raises: as :func:`start_server` does."""
-    promoted = Milestone.PROMOTED
-    return wait_for_milestone(data_directory, log_file, promoted, deadline_s=deadline_s, clock=clock)
-
-
 def wait_until_stopped(data_directory: Path, *, deadline_s: float, clock: Clock | None = None) -> bool:
     """Wait until no server runs on the directory (``recovery_target_action = shutdown``).
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from seawall.repository.errors import FrameDamaged
-from seawall.repository.format.extents import EXTENT_BYTES, Extent, count_extents, iter_extents
+from seawall.repository.format.extents import EXTENT_BYTES, Extent, iter_extents
 
 
 class FileKind(enum.IntEnum):
@@ -55,10 +55,6 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     def iter_extents(self) -> Iterator[Extent]:
         """Yield where the content is. Raises FrameDamaged."""
         return iter_extents(self.extents)
-
-    @property
-    def extent_count(self) -> int:
-        return count_extents(self.extents)
 
 
 class _Record(msgspec.Struct, array_like=True, forbid_unknown_fields=True):

@@ -82,7 +82,6 @@ class ManifestWriter:
         self._first_path = b""
         self._index: list[_IndexLine] = []
         self._previous: bytes | None = None
-        self.entry_count = 0
 
     def add(self, entry: FileEntry) -> None:
         """Append one entry. Raises ValueError if it does not come after the one before."""
@@ -97,7 +96,6 @@ class ManifestWriter:
             self._records_bytes += len(record)
             if self._records_bytes >= FRAME_TARGET_BYTES:
                 self._flush()
-        self.entry_count += 1
 
     def finish(self, packs: list[PackEntry]) -> ManifestRef:
         """Write the pack table and the index; return once the manifest is durable.

@@ -141,9 +141,3 @@ def decode_commit(payload: bytes, key: str) -> BackupRecord | AbortedBackup:
             f"{key} says neither that a backup is complete nor that it was aborted", object=key
         )
     return outcome
-
-
-def as_json_fields(record: BackupRecord) -> dict[str, object]:
-    """Return a record as plain values, for ``--json``."""
-    fields: dict[str, object] = msgspec.to_builtins(record, enc_hook=_to_builtin)
-    return fields

@@ -80,13 +80,4 @@ def iter_extents(packed: bytes) -> Iterator[Extent]:
         yield Extent(offset, length, _KINDS[kind], flags, pack, start, size, inner, digest)
 
 
-def unpack_extents(packed: bytes) -> list[Extent]:
-    """Return stored extents as a list. Raises FrameDamaged."""
-    return list(iter_extents(packed))
-
-
-def count_extents(packed: bytes) -> int:
-    return len(packed) // EXTENT_BYTES
-
-
 _KINDS = tuple(ExtentKind)
