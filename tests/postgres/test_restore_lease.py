@@ -126,7 +126,7 @@ def test_a_read_only_mount_is_no_obstacle(shop: Protected) -> None:
 def test_a_full_repository_is_no_obstacle(shop: Protected) -> None:
     far = shop.folder / "far"
     with on_own_disk(far, 200):
-        with open(far / "ballast", "wb") as ballast, pytest.raises(OSError, match="No space"):
+        with open(far / "ballast", "wb", buffering=0) as ballast, pytest.raises(OSError, match="No space"):
             while True:
                 ballast.write(bytes(1 << 20))
         (note,) = without_lease(shop)

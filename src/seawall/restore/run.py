@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -52,8 +53,8 @@ from seawall.restore.planning.request import OnPhase, OpenedRepository, RestoreR
 from seawall.restore.planning.spec import SPEC_NAME, SPOOL_NAME, RestoreSpec, work_directory
 from seawall.restore.readiness import check_readiness
 from seawall.restore.wal.fill import WalSurvey, fill_and_survey, has_record_from, open_spool
-from seawall.restore.wal.get import first_that_gives, planned_command
-from seawall.restore.wal.search import search, settle, tablespace_folders
+from seawall.restore.wal.get import first_that_gives, planned_command, with_partial
+from seawall.restore.wal.search import refine_end, search, settle, tablespace_folders
 from seawall.restore.wal.spool import Spool
 
 
@@ -126,7 +127,7 @@ class _Restore:
             if moved is not None:
                 report.notes.append(f"what was in {request.data_directory} is now in {moved}")
             try:
-                moment = self._fill(plan, layout, programs, report)
+                plan, moment = self._fill(plan, layout, programs, report)
             except (Refused, InvalidInput, WalMissing):
                 give_up(layout, moved)  # found in the WAL; whoever asks again shall find all as it was
                 raise
@@ -154,7 +155,7 @@ class _Restore:
             moment=str(request.moment),
             is_primary=request.claim is not None,
             raw_bytes=plan.record.raw_bytes,
-            archive_end_lsn=plan.path.end,
+            archive_end_lsn=plan.path.whole_end,
         )
         still = "; it still takes the old primary for the writer" if request.claim is not None else ""
         for name, why in request.left_out.items():
@@ -191,8 +192,9 @@ class _Restore:
 
     def _fill(
         self, plan: RestorePlan, layout: Layout, programs: ServerPrograms, report: RestoreReport
-    ) -> Moment:
-        """Copy the files while the WAL is fetched and read; return the moment as recovery is to be told it."""
+    ) -> tuple[RestorePlan, Moment]:
+        """Copy the files while the WAL is fetched and read; return the plan, its end now known, and the moment
+        as recovery is to be told it."""
         began = self.clock.monotonic()
         self._write_spec(plan)
         with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
@@ -209,9 +211,12 @@ class _Restore:
         report.seconds["survey"] = self.clock.monotonic() - began
         self._make_tablespace_folders(survey)
         spool = Spool(self.work / SPOOL_NAME)
-        return settle(
+        moment = settle(
             survey, plan, lambda lsn: has_record_from(programs, plan.path, spool, lsn), report.notes
         )
+        path = refine_end(plan.path, survey, report.notes)
+        report.archive_end_lsn = path.end if survey.is_complete else path.whole_end
+        return replace(plan, path=path), moment
 
     def _await(self, surveying: Future[WalSurvey]) -> WalSurvey:
         return surveying.result()
@@ -244,7 +249,7 @@ class _Restore:
         return fill_and_survey(
             plan.path,
             open_spool(self.work),
-            first_that_gives(sources),
+            with_partial(first_that_gives(sources), plan.path.folders, record.wal_segment_bytes),
             programs,
             self.request.moment,
             stop_lsn=record.stop_lsn,

@@ -117,7 +117,7 @@ class WalArchive:
 
     def find(self, name: str) -> int | None:
         """Return the newest epoch in whose folder the file counts as part of the lineage, None if there is
-        none. A ``.partial`` has its own name and never answers for its segment."""
+        none. A ``.partial`` has its own name: who asks for its segment is not given it."""
         for epoch in self._epochs_of(name):
             if self.has(epoch, name):
                 return epoch

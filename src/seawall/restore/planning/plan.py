@@ -57,7 +57,9 @@ def plan_restore(
             first_error = first_error or error
             passed_over[opened.name] = error.message
     if plans:
-        farthest = max(plans, key=lambda plan: (plan.path.history.timeline, plan.path.end))
+        farthest = max(
+            plans, key=lambda plan: (plan.path.history.timeline, plan.path.end, plan.path.whole_end)
+        )
         return replace(farthest, passed_over=passed_over)
     raise first_error or NoBackup("no repository was named", hint="--repository")
 
@@ -83,7 +85,7 @@ def plans_from(request: RestoreRequest, opened: OpenedRepository) -> Iterator[Re
     histories = archive.histories()
     history = choose_history(histories, request.timeline)
     for chosen in rank_backups(backups, history, request.moment):
-        path = prove_path(archive, chosen, history)
+        path = prove_path(archive, chosen, history, histories)
         check_reach(path, request.moment, archive.url)
         yield RestorePlan(opened, chosen, path, histories)
 

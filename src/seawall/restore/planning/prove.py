@@ -7,7 +7,7 @@ out here from listings, and its end is the *proven end*: below it, an absent seg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seawall.model.lsn import Lsn
@@ -36,6 +36,16 @@ class ProvenPath:
     tells of. None if the archive simply ends."""
 
     @property
+    def ends_partial(self) -> bool:
+        """Whether the last segment is unfinished: then ``end`` is only a bound, and the WAL itself tells more."""
+        return bool(self.folders) and self.folders[-1].is_partial
+
+    @property
+    def whole_end(self) -> Lsn:
+        """The end of the last whole segment."""
+        return Lsn(self.folders[-1].first * self.segment_bytes) if self.ends_partial else self.end
+
+    @property
     def lacks_its_switch(self) -> bool:
         """Whether the timeline's first segment, with the end of its parent in it, is what is missing."""
         switches = self.history.switches
@@ -50,8 +60,15 @@ class ProvenPath:
         ]
 
 
-def prove_path(archive: WalArchive, record: BackupRecord, history: TimelineHistory) -> ProvenPath:
+def prove_path(
+    archive: WalArchive,
+    record: BackupRecord,
+    history: TimelineHistory,
+    histories: Mapping[int, TimelineHistory] | None = None,
+) -> ProvenPath:
     """Follow the archive from the backup's start for as long as no segment is missing.
+
+    ``histories`` are those of other timelines: where one of them left this one, its WAL got at least that far.
 
     Raises:
         NotAChild: the backup's end is not on ``history``.
@@ -72,11 +89,16 @@ def prove_path(archive: WalArchive, record: BackupRecord, history: TimelineHisto
             if present.anything_after(timeline, number) or last is not None:
                 hole = SegmentName(timeline, number, size)
             break
-    end = Lsn(number * size)
-    if hole is None and history.switches and end < history.switches[-1].at:
-        # The timeline was begun, so WAL up to its beginning existed: an end before that is no end.
+    whole_end = end = Lsn(number * size)
+    known = _known_reach(history, histories or {})
+    if hole is None and known <= end + size:
+        partial = present.partial(history.timeline, number)
+        if partial is not None:
+            folders.append(partial)
+            end = Lsn(end + size)
+    if hole is None and end < known:
         hole = SegmentName(history.timeline, number, size)
-    if end < record.stop_lsn:
+    if whole_end < record.stop_lsn:
         missing = hole or SegmentName(record.timeline, number, size)
         raise WalMissing(
             f"WAL segment {missing}, without which backup {record.id} can't be made consistent, "
@@ -120,10 +142,21 @@ def hole_error(path: ProvenPath, moment: Moment, url: str) -> WalMissing:
             segment=str(path.hole),
         )
     return WalMissing(
-        f"WAL segment {path.hole} is missing in {url}, although later ones are there: {moment} can't be reached",
+        f"WAL segment {path.hole} is missing in {url}, although more came after it: {moment} can't be reached",
         hint=f"restore up to the hole with --to-lsn {path.end}, or from another repository (--repository)",
         segment=str(path.hole),
     )
+
+
+def _known_reach(history: TimelineHistory, histories: Mapping[int, TimelineHistory]) -> Lsn:
+    """Return how far the WAL of the timeline is known to have got: to where it began, and was left for another.
+
+    An archive that ends before that doesn't end, it lacks something.
+    """
+    reached = [switch.at for switch in history.switches]
+    for other in histories.values():
+        reached += [switch.at for switch in other.switches if switch.timeline == history.timeline]
+    return max(reached, default=Lsn(0))
 
 
 class _Present:
@@ -149,6 +182,18 @@ class _Present:
             passed.append(WalFolder(epoch, timeline, number, stop))
             number = stop + 1
         return number, passed
+
+    def partial(self, timeline: int, number: int) -> WalFolder | None:
+        """Return where the segment's ``.partial`` is, None if there is none that counts.
+
+        A server that begins a timeline archives what it has of the old one's last segment so. To be asked only
+        where neither the whole segment nor a later one is archived: a ``.partial`` fills no gap.
+        """
+        name = f"{SegmentName(timeline, number, self._lineage.segment_bytes)}.partial"
+        for epoch, end in self._lineage.limits(timeline, self._epochs.get(timeline, [])):
+            if (end is None or number < end) and self._archive.has(epoch, name):
+                return WalFolder(epoch, timeline, number, number, is_partial=True)
+        return None
 
     def anything_after(self, timeline: int, number: int) -> bool:
         return any(stop > number for _, _, stop in self._of(timeline))

@@ -26,12 +26,17 @@ def work_directory(data_directory: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class WalFolder:
-    """A stretch of the proven path: segment numbers ``first`` to ``last`` of ``timeline``, kept in ``epoch``."""
+    """A stretch of the proven path: segment numbers ``first`` to ``last`` of ``timeline``, kept in ``epoch``.
+
+    ``is_partial``: the one segment is archived as ``.partial`` only, the unfinished last one of a timeline that was
+    left; always the path's last stretch.
+    """
 
     epoch: int
     timeline: int
     first: int
     last: int
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

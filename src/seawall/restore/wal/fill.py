@@ -39,7 +39,6 @@ class WalSurvey:
     end_lsn: Lsn
     last_commit_at: datetime | None = None
     last_commit_lsn: Lsn | None = None
-    commits: int = 0
     tablespaces: list[tuple[Lsn, int, str]] = field(default_factory=list)
     segments: int = 0
     stops_at: Lsn | None = None
@@ -98,7 +97,12 @@ def fill_and_survey(
             # A record may begin in the segment before: read that one again, it is still in the spool.
             begin = max(path.start, first.start - path.segment_bytes)
             wal = WalRange(spool.folder, timeline, path.segment_bytes, Lsn(begin), last.end)
-            _add(survey, _scan(programs, wal, survey), last)
+            _add(
+                survey,
+                _scan(programs, wal, survey),
+                last,
+                is_partial=path.ends_partial and last == segments[-1][1],
+            )
     survey.is_complete = True
     return survey
 
@@ -163,14 +167,14 @@ def _scan(programs: ServerPrograms, wal: WalRange, survey: WalSurvey) -> WalFact
     return facts
 
 
-def _add(survey: WalSurvey, facts: WalFacts, last: SegmentName) -> None:
-    if facts.end is WalEnd.DAMAGED:
+def _add(survey: WalSurvey, facts: WalFacts, last: SegmentName, *, is_partial: bool) -> None:
+    # An unfinished segment may end within a record, whose rest is what the recycled file held before.
+    if facts.end is WalEnd.DAMAGED and not (is_partial and facts.end_lsn >= last.start):
         raise WalSegmentInvalid(
             f"the archived WAL can't be read behind {facts.end_lsn}: {facts.detail}",
             hint=f"restore to a moment before it: --to-lsn {facts.end_lsn}",
         )
     survey.end_lsn = max(survey.end_lsn, min(facts.end_lsn, last.end))
-    survey.commits += facts.commit_count
     if facts.last_commit_at is not None:
         if survey.last_commit_at is None or facts.last_commit_at > survey.last_commit_at:
             survey.last_commit_at = facts.last_commit_at

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from seawall.model.errors import SeawallError
 from seawall.model.wal_name import SegmentName, WalFileKind, classify, timeline_of
 from seawall.restore.errors import WalMissing
-from seawall.restore.planning.spec import RestoreSpec
+from seawall.restore.planning.spec import RestoreSpec, WalFolder
 from seawall.restore.wal.spool import Spool
 
 if TYPE_CHECKING:
@@ -70,6 +70,29 @@ def first_that_gives(sources: Sequence[Callable[[], WalArchive]]) -> Fetch:
     return fetch
 
 
+def with_partial(fetch: Fetch, path: Sequence[WalFolder], segment_bytes: int) -> Fetch:
+    """Return a fetch that serves the ``.partial`` at the end of ``path`` under its segment's plain name.
+
+    A whole segment that was archived meanwhile, or is in another repository, goes before it. A ``.partial``
+    that is shorter than a segment is filled with zeros: the server takes a file of any other size for damage.
+    """
+    if not path or not path[-1].is_partial:
+        return fetch
+    unfinished = str(SegmentName(path[-1].timeline, path[-1].first, segment_bytes))
+
+    def fetch_with_partial(epoch: int, name: str) -> bytes:
+        if name != unfinished:
+            return fetch(epoch, name)
+        try:
+            return fetch(epoch, name)
+        except SeawallError as error:
+            if error.code != "wal-not-found":
+                raise
+        return fetch(epoch, f"{name}.partial").ljust(segment_bytes, b"\0")
+
+    return fetch_with_partial
+
+
 def get_planned(
     spec: RestoreSpec, spool: Spool, name: str, destination: Path, open_archives: Callable[[], Fetch]
 ) -> int:
@@ -90,7 +113,7 @@ def get_planned(
     epoch = spec.epoch_of(segment)
     if epoch is None:
         return ABSENT
-    fetch = open_archives()
+    fetch = with_partial(open_archives(), spec.path, spec.wal_segment_bytes)
     content = _fetch_proven(fetch, epoch, name)
     destination.write_bytes(content)
     _fetch_ahead(spec, spool, segment, fetch)

@@ -8,14 +8,16 @@ either settled here without loss, or refused with the reason, before a server st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from seawall.model.errors import SeawallError
 from seawall.model.lsn import Lsn
+from seawall.model.wal_name import SegmentName
 from seawall.restore.errors import TablespaceUnsafe, TargetBeforeBackup, TargetNotReady, TargetUnreachable
 from seawall.restore.planning.moment import AtLsn, AtName, AtTime, AtXid, Latest, Moment
 from seawall.restore.planning.plan import RestorePlan
-from seawall.restore.planning.prove import hole_error
+from seawall.restore.planning.prove import ProvenPath, hole_error
 from seawall.restore.wal.fill import WalSurvey
 
 Survey = Callable[[RestorePlan, Lsn | None], WalSurvey]
@@ -62,6 +64,12 @@ def settle(
             hint="name an earlier backup with --backup: seawall list",
         )
     if isinstance(moment, AtLsn) and not has_record_from(moment.lsn):
+        if plan.path.ends_partial and moment.lsn > survey.end_lsn:
+            raise TargetUnreachable(
+                f"what is archived of timeline {plan.path.history.timeline} ends at {survey.end_lsn}, in its "
+                f"unfinished last segment, and {moment.lsn} lies behind it",
+                hint=f"--to-lsn {survey.end_lsn} or --latest",
+            )
         notes.append(
             f"no record begins at {moment.lsn} or behind it: everything up to {plan.path.end} was recovered"
         )
@@ -74,6 +82,18 @@ def settle(
         raise _not_found(moment, plan, plan)
     notes.append(_nothing_later(moment, survey))
     return Latest()
+
+
+def refine_end(path: ProvenPath, survey: WalSurvey, notes: list[str]) -> ProvenPath:
+    """Return ``path`` with the end that was found in its unfinished last segment, where it has one."""
+    if not path.ends_partial or not survey.is_complete:
+        return path
+    last = path.folders[-1]
+    notes.append(
+        f"timeline {last.timeline} ends at {survey.end_lsn}, in a segment that was archived unfinished "
+        f"({SegmentName(last.timeline, last.first, path.segment_bytes)}.partial)"
+    )
+    return replace(path, end=survey.end_lsn)
 
 
 def _not_found(moment: Moment, nearest: RestorePlan, oldest: RestorePlan) -> SeawallError:
