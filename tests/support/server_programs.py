@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -59,6 +60,22 @@ def server_programs(major: int) -> ServerPrograms | None:
     if programs is not None:
         return programs
     return next((found for found in find_all_programs() if found.major == major), None)
+
+
+def why_not_available(major: int) -> str:
+    """Say what keeps the server of ``major`` from running: no wheel, or libraries that it is linked with."""
+    postgres = SERVERS / str(major) / "bin" / "postgres"
+    if not postgres.exists():
+        return "not available: no wheel could be fetched"
+    if shutil.which("ldd") is None:
+        return f"not available: {postgres} does not run"
+    linked = subprocess.run(["ldd", postgres], capture_output=True, text=True, timeout=60, check=False)
+    lacking = [line.split()[0] for line in linked.stdout.splitlines() if line.endswith("not found")]
+    return (
+        f"not available: it lacks {', '.join(lacking)}"
+        if lacking
+        else f"not available: {postgres} does not run"
+    )
 
 
 def default_programs() -> ServerPrograms | None:

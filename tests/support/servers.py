@@ -37,7 +37,13 @@ from seawall.postgres.server.running import RunningServer, find_running_server
 from seawall.postgres.server.user import RunAs, server_user
 from tests.support import reaper
 from tests.support.control_files import with_system_identifier
-from tests.support.server_programs import TEMPLATES, exclusive, server_programs, wanted_majors
+from tests.support.server_programs import (
+    TEMPLATES,
+    exclusive,
+    server_programs,
+    wanted_majors,
+    why_not_available,
+)
 
 COMMAND_TIMEOUT_S = 120.0
 SUPERUSER = "postgres"
@@ -299,12 +305,16 @@ def _give_identity(data: Path) -> None:
             wal.write(identifier.to_bytes(8, "little"))
 
 
-def main() -> None:
-    """Fetch and unpack every wanted server, and say which ones there are."""
-    for major in wanted_majors():
-        programs = server_programs(major)
-        print(f"PostgreSQL {major}: {programs.folder if programs else 'not available'}")
+def main() -> int:
+    """Fetch and unpack every wanted server, and say which ones there are, and what others lack."""
+    found = {major: server_programs(major) for major in wanted_majors()}
+    for major, programs in found.items():
+        print(f"PostgreSQL {major}: {programs.folder if programs else why_not_available(major)}", flush=True)
+    if any(found.values()):
+        return 0
+    print("no PostgreSQL server runs here, and most tests need one", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
