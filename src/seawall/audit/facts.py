@@ -12,8 +12,10 @@ from datetime import datetime
 
 from seawall.model.fact import Fact, Unknown, known
 from seawall.model.wal_name import SegmentName
+from seawall.plan.diagnostics import Diagnostic
 from seawall.plan.model import ClusterPlan, Plan
 from seawall.postgres.health.facts import ServerHealth
+from seawall.storage.protocol import ObjectLock
 
 NO_PLAN = Unknown("there is no plan", "write one: seawall init URL, then: seawall audit --plan plan.yaml")
 
@@ -37,6 +39,7 @@ class RepositoryState:
     backups: tuple[KnownBackup, ...]
     archived: Fact[SegmentName | None]
     gaps: Fact[tuple[str, ...]]
+    lock: Fact[ObjectLock]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +87,5 @@ class ServiceFacts:
     now: datetime
     plan: Fact[Plan]
     clusters: tuple[ClusterFacts, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """What the plan's own check says of it: above all what is declared and not active."""

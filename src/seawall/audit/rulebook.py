@@ -10,20 +10,37 @@ from seawall.audit.facts import ClusterFacts, ServiceFacts
 from seawall.audit.headline import headline_of
 from seawall.audit.report import AuditReport, Headline, in_order_of_weight
 from seawall.audit.rule import Finding, Rule, apply_rules
-from seawall.audit.rules import archive, archive_commands, server
+from seawall.audit.rules import (
+    archive,
+    archive_commands,
+    backups,
+    contents,
+    protection,
+    restores,
+    server,
+    service,
+    slots,
+    standbys,
+)
 from seawall.audit.waivers import apply_waivers, idle_waivers
 from seawall.model.fact import Unknown
 from seawall.model.units import format_bytes
 from seawall.plan.model import Waiver
 
 CLUSTER_RULES: tuple[Rule[ClusterFacts], ...] = (
+    *backups.RULES,
+    *protection.RULES,
+    *restores.RULES,
     *archive.RULES,
     *archive_commands.RULES,
+    *slots.RULES,
+    *standbys.RULES,
     *server.RULES,
+    *contents.RULES,
 )
 """Asked of each cluster."""
 
-SERVICE_RULES: tuple[Rule[ServiceFacts], ...] = ()
+SERVICE_RULES: tuple[Rule[ServiceFacts], ...] = service.RULES
 """Asked once of a plan."""
 
 
