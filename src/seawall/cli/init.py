@@ -124,7 +124,7 @@ def _refuse_existing(output: Path, *, force: bool) -> None:
 
 
 def _refuse_apply(owner: ServerOwner, changes: tuple[ServerChange, ...], *, force: bool) -> None:
-    from seawall.cli.errors import OwnerForbids
+    from seawall.postgres.errors import OwnerForbids
 
     if not owner.may_alter_system:
         listed = "".join(f"\n{change.setting} = {change.wanted}" for change in changes)

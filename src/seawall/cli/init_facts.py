@@ -9,14 +9,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from seawall.cli.errors import OwnerForbids
 from seawall.cli.usage import UsageInvalid
 from seawall.plan.definition.fields import default_state_directory
 from seawall.plan.definition.kinds import STORE_URL
 from seawall.plan.definition.sections import Rejected
 from seawall.plan.init_plan import CurrentSettings, InitFacts, RepositoryFacts, name_from
 from seawall.postgres.config_files import find_config_files, outside
-from seawall.postgres.errors import ServerPermissionMissing
+from seawall.postgres.errors import OwnerForbids, ServerPermissionMissing
 from seawall.postgres.server.owner import OwnerKind, ServerOwner
 from seawall.postgres.server_facts import FileLocations, ServerFacts
 

@@ -59,3 +59,7 @@ class WalSegmentInvalid(IntegrityError, code="wal-segment-invalid", status=65):
 
 class ServerOwnerUnusable(Refused, code="server-owner-unusable", status=81):
     """The server's programs can't be run as the user who owns the data directory."""
+
+
+class OwnerForbids(Refused, code="owner-forbids", status=94):
+    """Whoever owns the server (Patroni, an operator, a service manager) must do this, not Seawall."""

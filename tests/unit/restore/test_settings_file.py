@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from seawall.restore.directory.settings_file import (
     COPY_MARK,
     RECOVERY_MARK,
-    block_pattern,
+    block_removal,
     quote,
     with_block,
     without_block,
@@ -65,10 +67,26 @@ def test_blocks_replace_themselves_and_leave_without_a_trace() -> None:
     assert without_block(TEXT, COPY_MARK) == TEXT
 
 
-def test_sed_takes_out_the_very_block(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", [("sh",), ("dash",), ("bash", "--posix"), ("busybox", "sh")], ids=" ".join)
+def test_a_shell_takes_out_the_very_block(tmp_path: Path, shell: tuple[str, ...]) -> None:
     """``recovery_end_command`` does this on a server that no Seawall watches."""
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"this machine has no {shell[0]}")
     path = tmp_path / "postgresql.auto.conf"
     text = with_block(TEXT, COPY_MARK, {"archive_mode": "off"}, "a copy")
     path.write_text(with_block(text, RECOVERY_MARK, {"restore_command": "x"}, "removed after promotion"))
-    subprocess.run(["sed", "-i", f"{block_pattern(RECOVERY_MARK)}d", path.name], cwd=tmp_path, check=True)
-    assert path.read_text() == text
+    subprocess.run(
+        [*shell, "-c", block_removal(RECOVERY_MARK, path.name)],
+        cwd=tmp_path,
+        check=True,
+        umask=0o077,
+        env={"PATH": os.environ["PATH"], "POSIXLY_CORRECT": "1"},
+    )
+    assert path.read_text() == text == without_block(text, RECOVERY_MARK)
+    assert [place.name for place in tmp_path.iterdir()] == [
+        path.name
+    ] and path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_command_needs_no_more_than_posix() -> None:
+    assert " -i" not in block_removal(RECOVERY_MARK, "postgresql.auto.conf")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -52,6 +52,18 @@ class ServerSignals:
 
 
 @dataclass(frozen=True, slots=True)
+class DirectoryClaim:
+    """An owner's own configuration on this host (``source``) that names a data directory as its to run.
+
+    It holds while the directory is empty or the server down. ``unit`` is systemd's.
+    """
+
+    kind: OwnerKind
+    source: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostSignals:
     """What the host says. ``ancestors`` are the command lines above the postmaster, nearest first;
     ``debian_cluster`` is (version, name) from /etc/postgresql; ``service_unit`` is the systemd unit
@@ -66,6 +78,7 @@ class HostSignals:
     service_unit: str = ""
     has_systemd: bool = False
     debian_cluster: tuple[str, str] | None = None
+    claims: tuple[DirectoryClaim, ...] = ()
     programs_dir: Path | None = None
 
 
@@ -136,6 +149,16 @@ _MANAGED_ROLES = {
 }
 
 
+def _claimed(seen: HostSignals, kind: OwnerKind) -> list[str]:
+    return [f"{claim.source} names this data directory" for claim in seen.claims if claim.kind is kind]
+
+
+def _unit(seen: HostSignals) -> str:
+    """Return the systemd unit that the server runs in, else the one that is to run it."""
+    claimed = (claim.unit for claim in seen.claims if claim.kind is OwnerKind.SYSTEMD)
+    return seen.service_unit or next(claimed, "")
+
+
 def _find_rds(told: ServerSignals, seen: HostSignals) -> list[str]:
     found = [f"the role {name}" for name in ("rds_superuser", "rdsadmin") if name in told.roles]
     found += [f"the setting {name}" for name in sorted(told.settings) if name.startswith("rds.")][:1]
@@ -154,7 +177,7 @@ def _find_cloudnative_pg(told: ServerSignals, seen: HostSignals) -> list[str]:
         found.append("the server's socket is in /controller/run")
     if any(re.match(r"/controller/manager\b", line) for line in seen.ancestors):
         found.append("/controller/manager started the server")
-    return found
+    return found + _claimed(seen, OwnerKind.CLOUDNATIVE_PG)
 
 
 def _find_patroni(told: ServerSignals, seen: HostSignals) -> list[str]:
@@ -166,19 +189,21 @@ def _find_patroni(told: ServerSignals, seen: HostSignals) -> list[str]:
         found.append("the settings on the server's command line are those that Patroni puts there")
     if "patroni" in seen.service_unit:
         found.append(f"the systemd unit {seen.service_unit}")
-    return found
+    return found + _claimed(seen, OwnerKind.PATRONI)
 
 
 def _find_pg_auto_failover(told: ServerSignals, seen: HostSignals) -> list[str]:
     found = ["pg_autoctl started the server"] * any("pg_autoctl" in line for line in seen.ancestors)
     found += ["the role pgautofailover_monitor"] * ("pgautofailover_monitor" in told.roles)
     files = ("postgresql-auto-failover.conf", "postgresql-auto-failover-standby.conf")
-    return found + [f"{name} in the data directory" for name in files if name in seen.data_files]
+    found += [f"{name} in the data directory" for name in files if name in seen.data_files]
+    return found + _claimed(seen, OwnerKind.PG_AUTO_FAILOVER)
 
 
 def _find_repmgr(told: ServerSignals, seen: HostSignals) -> list[str]:
     found = ["repmgr in shared_preload_libraries"] * ("repmgr" in told.preload_libraries)
-    return found + ["the schema repmgr"] * ("repmgr" in told.schemas)
+    found += ["the schema repmgr"] * ("repmgr" in told.schemas)
+    return found + _claimed(seen, OwnerKind.REPMGR)
 
 
 def _find_container(told: ServerSignals, seen: HostSignals) -> list[str]:
@@ -195,7 +220,8 @@ def _find_pg_ctlcluster(told: ServerSignals, seen: HostSignals) -> list[str]:
 
 
 def _find_systemd(told: ServerSignals, seen: HostSignals) -> list[str]:
-    return [f"the systemd unit {seen.service_unit}"] if seen.service_unit else []
+    running = [f"the systemd unit {seen.service_unit}"] if seen.service_unit else []
+    return running + _claimed(seen, OwnerKind.SYSTEMD)
 
 
 def _find_pg_ctl(told: ServerSignals, seen: HostSignals) -> list[str]:
@@ -260,7 +286,8 @@ def _pg_auto_failover(evidence: tuple[str, ...], seen: HostSignals) -> ServerOwn
 
 def _repmgr(evidence: tuple[str, ...], seen: HostSignals) -> ServerOwner:
     """repmgr promotes and follows, but something else below it runs the server."""
-    below = decide_owner(None, seen)
+    others = tuple(claim for claim in seen.claims if claim.kind is not OwnerKind.REPMGR)
+    below = decide_owner(None, replace(seen, claims=others))
     return ServerOwner(
         OwnerKind.REPMGR,
         f"repmgr, over {below.name}",
@@ -303,12 +330,13 @@ def _pg_ctlcluster(evidence: tuple[str, ...], seen: HostSignals) -> ServerOwner:
 
 
 def _systemd(evidence: tuple[str, ...], seen: HostSignals) -> ServerOwner:
+    unit = _unit(seen)
     return ServerOwner(
         OwnerKind.SYSTEMD,
-        f"systemd, as {seen.service_unit}",
+        f"systemd, as {unit}",
         evidence,
-        start=("systemctl", "start", seen.service_unit),
-        stop=("systemctl", "stop", seen.service_unit),
+        start=("systemctl", "start", unit),
+        stop=("systemctl", "stop", unit),
         runs_as="root",
         may_alter_system=True,
     )

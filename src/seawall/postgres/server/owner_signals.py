@@ -11,12 +11,15 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+from seawall.postgres.server.directory_claims import find_claims
 from seawall.postgres.server.owner import HostSignals, ServerOwner, ServerSignals, decide_owner
 from seawall.postgres.server_facts import ServerFacts
 from seawall.postgres.session import ServerSession
 
 _PROC = Path("/proc")
 _DEBIAN_CLUSTERS = Path("/etc/postgresql")
+_DEBIAN_VARIABLE = "PG_CLUSTER_CONF_ROOT"
+"""Names another folder than /etc/postgresql, to pg_ctlcluster as well (user clusters)."""
 _SYSTEMD_RUNS = Path("/run/systemd/system")
 _TELLING_FILES = (
     "PG_VERSION",
@@ -96,8 +99,9 @@ def gather_host_signals(
     *,
     config_file: Path | None = None,
     proc: Path = _PROC,
-    debian_clusters: Path = _DEBIAN_CLUSTERS,
+    debian_clusters: Path | None = None,
     systemd_runs: Path = _SYSTEMD_RUNS,
+    root: Path = Path("/"),
 ) -> HostSignals:
     """Look at the data directory and, if its postmaster runs, at the processes above it."""
     pid = _postmaster_pid(data_directory, proc)
@@ -112,9 +116,17 @@ def gather_host_signals(
         control_group=control_group,
         service_unit=unit[1] if unit else "",
         has_systemd=systemd_runs.is_dir(),
-        debian_cluster=_debian_cluster(data_directory, config_file, debian_clusters),
+        debian_cluster=_debian_cluster(
+            data_directory, config_file, debian_clusters or debian_clusters_folder()
+        ),
+        claims=find_claims(data_directory, has_systemd=systemd_runs.is_dir(), root=root),
         programs_dir=_programs_dir(proc, pid) if pid else None,
     )
+
+
+def debian_clusters_folder() -> Path:
+    """Return where postgresql-common keeps the configuration of its clusters."""
+    return Path(os.environ.get(_DEBIAN_VARIABLE) or _DEBIAN_CLUSTERS)
 
 
 def _postmaster_pid(data_directory: Path, proc: Path) -> int | None:

@@ -8,6 +8,7 @@ directory, and ``postgres -D`` would obey it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from seawall.restore.directory.durable import write_durably
 from seawall.restore.directory.settings_file import (
     COPY_MARK,
     RECOVERY_MARK,
-    block_pattern,
+    block_removal,
     with_block,
     without_block,
     without_stale_settings,
@@ -80,13 +81,16 @@ def prepare_recovery(layout: Layout, record: BackupRecord, setup: RecoverySetup,
 def finish_recovery(data_directory: Path) -> None:
     """Take the recovery settings out again, once the server is promoted; what lasts stays.
 
+    The server's own ``recovery_end_command`` has usually done it, but could not make it durable.
+
     Crash: harmless before and after; a promoted server ignores recovery settings.
     """
     auto = data_directory / AUTO_CONF
+    owner = auto.stat()
     text = auto.read_text(encoding="utf-8", errors="surrogateescape")
-    cleaned = without_block(text, RECOVERY_MARK)
-    if cleaned != text:
-        write_durably(auto, cleaned.encode("utf-8", "surrogateescape"))
+    write_durably(auto, without_block(text, RECOVERY_MARK).encode("utf-8", "surrogateescape"))
+    if os.geteuid() == 0:
+        os.chown(auto, owner.st_uid, owner.st_gid)
 
 
 def command_line_settings(layout: Layout) -> dict[str, str]:
@@ -129,7 +133,7 @@ def _recovering(setup: RecoverySetup, major: int) -> dict[str, str]:
         "recovery_target_action": setup.action.value,
         # A server that is started, paused or promoted by hand cleans up by itself, too: PostgreSQL runs this
         # after recovery.signal is gone (xlog.c, CleanupAfterArchiveRecovery).
-        "recovery_end_command": f"sed -i '{block_pattern(RECOVERY_MARK)}d' {AUTO_CONF}",
+        "recovery_end_command": block_removal(RECOVERY_MARK, AUTO_CONF),
         "archive_cleanup_command": "",
         "recovery_min_apply_delay": "0",
         "primary_conninfo": "",

@@ -49,9 +49,15 @@ def with_block(text: str, mark: str, settings: Mapping[str, str], why: str) -> s
     return without_block(text, mark).rstrip("\n") + "\n" + "\n".join(block) + "\n"
 
 
-def block_pattern(mark: str) -> str:
-    """Return the address range by which ``sed`` finds the marked block."""
-    return f"/^# >>> {mark}:/,/^# <<< {mark}$/"
+def block_removal(mark: str, file: str) -> str:
+    """Return a shell command that takes the marked block out of ``file`` in the current folder, as
+    :func:`without_block` would.
+
+    POSIX alone, since it runs on whatever host the server is on: ``sed -i`` is another option in each sed. The
+    file is replaced whole, under the server's umask.
+    """
+    new = f"{file}.seawall-tmp"
+    return f"sed '/^# >>> {mark}:/,/^# <<< {mark}$/d' {file} > {new} && mv -f {new} {file}"
 
 
 def without_block(text: str, mark: str) -> str:
