@@ -149,8 +149,10 @@ REPOSITORY = Section(
               attribute="is_encrypted", default=True, default_text="`aes-256-gcm`"),
         Field("retention", RETENTION, "What to keep at least.", default_text="everything",
               awaits="`seawall expire`"),
-        Field("lock", DURATION, "How long the store itself refuses to delete what was written.",
-              attribute="lock_s", default_text="no lock", awaits="object locks"),
+        Field("lock", DURATION,
+              "How long the store itself refuses to delete what was written; `check` holds it against the "
+              "bucket's own default retention.",
+              attribute="lock_s", default_text="no lock", awaits="locks that Seawall sets itself"),
         Field("ack", choice({ack.value: ack for ack in model.Ack}),
               "What this copy means to `wal push`: `required`, `any` (one of these is), `none` (later).",
               default_text="the first repository off the host is required, in another site if possible"),
