@@ -1,4 +1,5 @@
-"""Write the documents that are made from the code: docs/errors.md and docs/layers.svg.
+"""Write the documents that are made from the code: docs/errors.md, docs/layers.svg, docs/audit.md, and the module
+that tells the plan which audit rules there are.
 
     python -m tools.generate_docs            rewrite them
     python -m tools.generate_docs --check    say which are out of date, exit 1
@@ -14,9 +15,11 @@ import tomllib
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from seawall.audit import reference as audit_reference
 from tools.error_leaves import ancestors, categories, error_tree, leaves
 
 ROOT = Path(__file__).resolve().parent.parent
+AUDIT_RULE_IDS = ROOT / "src" / "seawall" / "plan" / "definition" / "audit_rule_ids.py"
 TITLE = "A package imports only from the rows below its own"
 
 
@@ -32,7 +35,12 @@ def main(arguments: list[str]) -> int:
 
 def generated() -> dict[Path, str]:
     """Return what each generated document must contain now."""
-    return {ROOT / "docs" / "errors.md": error_table(), ROOT / "docs" / "layers.svg": layer_picture()}
+    return {
+        ROOT / "docs" / "errors.md": error_table(),
+        ROOT / "docs" / "layers.svg": layer_picture(),
+        ROOT / "docs" / "audit.md": audit_reference.reference_text(),
+        AUDIT_RULE_IDS: audit_reference.rule_ids_module(),
+    }
 
 
 def error_table() -> str:

@@ -9,6 +9,7 @@ where it is used.
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import sys
@@ -22,6 +23,7 @@ from seawall.plan.secrets import SecretReference, resolve
 from seawall.storage.urls import StoreOptions, open_store
 
 if TYPE_CHECKING:
+    from seawall.audit.observe import ClusterTarget
     from seawall.backup.physical import BackupPolicy, ClusterSource
     from seawall.evidence.keys import SigningKey
     from seawall.evidence.ledger import Ledger
@@ -204,6 +206,22 @@ class App(NamedTuple):
         urls = [settings.url for settings in self.plan.repositories.values()]
         folders = [Path(url.removeprefix("file://")) for url in urls if url.startswith("file:///")]
         return load_or_create_key(self.plan.state, apart_from=[*servers, *folders])
+
+    def audit_target(self, cluster: str) -> ClusterTarget:
+        """Return what an audit looks at for ``cluster``; stores and servers are reached only then."""
+        from seawall.audit.observe import ClusterTarget
+
+        settings = self.plan.clusters[cluster]
+        return ClusterTarget(
+            name=cluster,
+            primary_dsn=settings.primary.dsn,
+            standby_dsns={name: standby.dsn for name, standby in settings.standbys.items()},
+            repositories={
+                name: functools.partial(self.open_repository, name)
+                for name in self.plan.repositories_of(cluster)
+            },
+            ledger=self.evidence_ledger,
+        )
 
     def seawall_command(self) -> str:
         """Return how a shell starts this very Seawall: PostgreSQL's commands know no PATH of ours."""

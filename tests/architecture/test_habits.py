@@ -33,6 +33,7 @@ THIRD_PARTY = {
     "click": {"cli"},
     "cronsim": {"plan"},
     "cryptography": {"evidence", "repository"},
+    "jinja2": {"audit"},
     "msgspec": {"evidence", "repository"},
     "numpy": {"postgres", "repository", "backup", "restore"},
     "obstore": {"storage"},

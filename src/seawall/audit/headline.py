@@ -6,6 +6,8 @@ another machine, a backup in a repository that answered. An archive whose backup
 
 from __future__ import annotations
 
+from math import inf
+
 from seawall.audit.archive_command import Flaw, find_flaws, programs_of
 from seawall.audit.facts import ClusterFacts, RepositoryState
 from seawall.audit.report import Headline
@@ -35,7 +37,7 @@ def _lost(facts: ClusterFacts) -> str:
         return "; or ".join(ways)
     if server.owner.kind in (OwnerKind.RDS, OwnerKind.MANAGED_CLOUD):
         return f"unknown: {server.owner.name} keeps the backups, and a connection doesn't show them"
-    return f"{_everything(server)}: {_why_everything(server)}"
+    return f"{_everything(server)}: {_why_everything(facts, server)}"
 
 
 def _by_standby(server: ServerHealth) -> str:
@@ -62,21 +64,38 @@ def is_elsewhere(receiver: Receiver, server: ServerHealth) -> bool:
 
 
 def _by_repository(facts: ClusterFacts, server: ServerHealth) -> str:
-    wal = server.wal
-    best = ""
-    best_bytes = -1
+    """Return what is lost if the best repository that survives is restored, "" if there is none."""
+    if isinstance(server.wal, Unknown):
+        return ""
+    ways: list[tuple[bool, float, str]] = []
     for name, state in facts.repositories.items():
-        if isinstance(state, Unknown) or not state.backups or isinstance(wal, Unknown):
+        if isinstance(state, Unknown) or not state.backups or not _survives(facts, name):
             continue
-        unarchived = unarchived_bytes(state, wal)
+        is_readable = has_key_elsewhere(facts, name)
+        unarchived = unarchived_bytes(state, server.wal)
         if unarchived is None:
             newest = max(backup.stopped_at for backup in state.backups)
-            text = f"everything since {newest:%Y-%m-%d %H:%M} UTC, the end of the newest backup in {name}"
-            best = best or text
-        elif best_bytes < 0 or unarchived < best_bytes:
-            best_bytes = unarchived
-            best = f"the last {format_bytes(unarchived)} of WAL, which are not in {name} yet"
-    return best
+            text = f"what came after {newest:%Y-%m-%d %H:%M} UTC, the end of the newest backup in {name}"
+        else:
+            text = f"the last {format_bytes(unarchived)} of WAL, which are not in {name} yet"
+        doubt = "" if is_readable else f"everything, unless a key of {name} survives elsewhere: then "
+        ways.append((not is_readable, inf if unarchived is None else unarchived, doubt + text))
+    return min(ways)[2] if ways else ""
+
+
+def _survives(facts: ClusterFacts, repository: str) -> bool:
+    """Whether the repository is on another machine than the server, by what the plan says."""
+    return not isinstance(facts.plan, Unknown) and facts.plan.is_off_host(facts.name, repository)
+
+
+def has_key_elsewhere(facts: ClusterFacts, repository: str) -> bool:
+    """Say whether a repository can be read when the server's machine is gone, by what the plan says of its keys."""
+    if isinstance(facts.plan, Unknown):
+        return False
+    settings = facts.plan.repositories[repository]
+    return not settings.is_encrypted or any(
+        key == "escrow" or key.scheme == "command" for key in settings.keys
+    )
 
 
 def unarchived_bytes(state: RepositoryState, wal: WalState) -> int | None:
@@ -98,15 +117,28 @@ def _everything(server: ServerHealth) -> str:
     return f"everything, {at_least}{format_bytes(total)} in {count}"
 
 
-def _why_everything(server: ServerHealth) -> str:
+def _why_everything(facts: ClusterFacts, server: ServerHealth) -> str:
     if isinstance(server.receivers, Unknown):
         standby = "whether a standby follows can't be seen"
     elif any(item.is_standby for item in server.receivers):
         standby = "its standbys run on its own machine"
     else:
         standby = "no standby follows it"
-    archive = _archive(server)
-    return f"{standby}, {archive}, and Seawall knows of no backup"
+    return f"{standby}, {_archive(server)}, and {_backups(facts)}"
+
+
+def _backups(facts: ClusterFacts) -> str:
+    unseen = [name for name, state in facts.repositories.items() if isinstance(state, Unknown)]
+    on_host = [
+        name
+        for name, state in facts.repositories.items()
+        if not isinstance(state, Unknown) and state.backups and not _survives(facts, name)
+    ]
+    if on_host:
+        return f"the backups in {on_host[0]} are on its own machine"
+    if unseen:
+        return f"repository {unseen[0]} can't be looked at"
+    return "Seawall knows of no backup"
 
 
 def _archive(server: ServerHealth) -> str:

@@ -9,6 +9,7 @@ import click
 
 from seawall.cli.options import json_option, plan_option
 from seawall.cli.output import print_json
+from seawall.cli.usage import UsageInvalid
 
 if TYPE_CHECKING:
     from seawall.audit.report import AuditReport
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 FINDINGS_STATUS = 3
 """Exit status when findings are at or above ``--fail-on``: a result, not an error."""
 _SEVERITIES = ("critical", "high", "medium", "low")
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
@@ -30,10 +32,19 @@ _SEVERITIES = ("critical", "high", "medium", "low")
     show_default=True,
     help="Exit with status 3 when a finding is this severe or worse.",
 )
-@click.option("--deadline", default="30s", show_default=True, help="How long all looking may take.")
+@click.option("--junit", type=_FILE, default=None, help="Write the findings as JUnit XML too, for CI systems.")
+@click.option("--html", type=_FILE, default=None, help="Write the report as one HTML file too, fit to print.")
+@click.option("--deadline", default="30s", show_default=True, help="How long each server may be questioned.")
 @json_option
 def command(
-    dsn: str | None, plan_path: Path | None, shows_all: bool, fail_on: str, deadline: str, as_json: bool
+    dsn: str | None,
+    plan_path: Path | None,
+    shows_all: bool,
+    fail_on: str,
+    junit: Path | None,
+    html: Path | None,
+    deadline: str,
+    as_json: bool,
 ) -> int:
     """Judge how well the server at DSN, or all that the plan declares, is prepared to be lost.
 
@@ -43,7 +54,14 @@ def command(
     from seawall.cli.audit_report import show_report
     from seawall.cli.parsing import duration_s
 
-    report = _audit_server(dsn or "", duration_s(deadline, "--deadline"))
+    if dsn is not None and plan_path is not None:
+        raise UsageInvalid(
+            "a plan names its own servers: give a DSN or --plan",
+            hint="seawall audit --plan plan.yaml, or: seawall audit postgresql://…",
+        )
+    limit_s = duration_s(deadline, "--deadline")
+    report = _audit_server(dsn, limit_s) if dsn is not None else _audit_plan(plan_path, limit_s)
+    _write_files(report, junit=junit, html=html)
     if as_json:
         print_json(report_document(report))
     else:
@@ -63,6 +81,40 @@ def _audit_server(dsn: str, deadline_s: float) -> AuditReport:
     from seawall.model.clock import SystemClock
     from seawall.postgres.session import display_dsn
 
-    return judge_service(
-        observe_stranger(dsn, clock=SystemClock(), deadline_s=deadline_s), target=display_dsn(dsn)
-    )
+    facts = observe_stranger(dsn, clock=SystemClock(), deadline_s=deadline_s)
+    return judge_service(facts, target=display_dsn(dsn))
+
+
+def _audit_plan(plan_path: Path | None, deadline_s: float) -> AuditReport:
+    from seawall.app import App
+    from seawall.audit.observe import observe_plan
+    from seawall.audit.rulebook import judge_service
+    from seawall.model.clock import SystemClock
+    from seawall.plan.load import examine_plan, plan_invalid
+
+    plan, diagnostics = examine_plan(plan_path)
+    if plan is None:
+        raise plan_invalid(diagnostics)
+    app = App(plan, SystemClock(), patience_s=min(10.0, deadline_s))
+    targets = [app.audit_target(cluster) for cluster in plan.clusters]
+    facts = observe_plan(plan, diagnostics, targets, clock=app.clock, deadline_s=deadline_s)
+    return judge_service(facts, target=str(plan.path))
+
+
+def _write_files(report: AuditReport, *, junit: Path | None, html: Path | None) -> None:
+    if junit is not None:
+        from seawall.audit.render.junit import render_junit
+
+        _write(junit, render_junit(report))
+    if html is not None:
+        from seawall.audit.render.html import render_html
+
+        _write(html, render_html(report))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a report file. Raises UsageInvalid where it can't be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageInvalid(f"{path} can't be written: {error.strerror}", hint="name another file") from error

@@ -88,7 +88,7 @@ def get(
 def gaps(cluster_name: str | None, repository_name: str | None, plan_path: Path | None, as_json: bool) -> int:
     """Say which WAL segments are missing between the oldest backup and the newest archived segment."""
     from seawall.app import App
-    from seawall.cli.wal_gaps import find_gaps
+    from seawall.repository.verify.gaps import find_gaps
     from seawall.repository.wal.errors import WalGap
 
     app = App.load(plan_path)

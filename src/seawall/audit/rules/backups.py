@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from seawall.audit.facts import ClusterFacts, KnownBackup
-from seawall.audit.headline import unarchived_bytes
+from seawall.audit.headline import has_key_elsewhere, unarchived_bytes
 from seawall.audit.rule import Rule, Severity, Story, Verdict, cannot_tell, failed, not_applicable, passed
 from seawall.audit.rules.scope import is_managed
 from seawall.model.fact import Unknown, known
@@ -142,24 +142,18 @@ def _unencrypted(name: str, settings: RepositoryPlan) -> Verdict:
 
 def _key_beside_data(facts: ClusterFacts) -> Iterator[Verdict]:
     for name, settings in known(facts.plan).repositories_of(facts.name).items():
+        shown = [f"repositories.{name}.keys: {', '.join(str(key) for key in settings.keys)}"]
         if not settings.is_encrypted:
             yield not_applicable(f"repository {name} has no keys", subject=name)
-            continue
-        away = [
-            str(key) for key in settings.keys if key == "escrow" or getattr(key, "scheme", "") == "command"
-        ]
-        shown = [f"repositories.{name}.keys: {', '.join(str(key) for key in settings.keys)}"]
-        if away:
-            yield passed(
-                f"a key of {name} is kept elsewhere ({away[0].split(':')[0]})", subject=name, evidence=shown
+        elif has_key_elsewhere(facts, name):
+            yield passed(f"a key of {name} is kept elsewhere", subject=name, evidence=shown)
+        else:
+            yield failed(
+                f"every key of {name} is on the machine that is to be recovered: lost together, nothing can be read",
+                subject=name,
+                evidence=shown,
+                remedy=f"add escrow to repositories.{name}.keys, then: seawall key add; keep what it prints in a safe",
             )
-            continue
-        yield failed(
-            f"every key of {name} is on the machine that is to be recovered: lost together, nothing can be read",
-            subject=name,
-            evidence=shown,
-            remedy=f"add escrow to repositories.{name}.keys, then: seawall key add; keep what it prints in a safe",
-        )
 
 
 def _unreachable(facts: ClusterFacts) -> Iterator[Verdict]:

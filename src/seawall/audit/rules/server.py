@@ -145,7 +145,26 @@ def _configuration_is_broken(server: ServerHealth) -> Verdict:
     )
 
 
+def _unreachable(facts: ClusterFacts) -> Verdict:
+    server = facts.primary
+    if isinstance(server, Unknown):
+        return failed(f"the server can't be asked: {server.reason}", remedy=server.needs)
+    return passed("the server answers")
+
+
 RULES: tuple[Rule[ClusterFacts], ...] = (
+    Rule(
+        "server-unreachable",
+        Severity.HIGH,
+        "The server that the plan names does not answer",
+        "What can't be asked can't be judged, backed up or handed over. If nobody noticed, nobody is watching.",
+        Story(
+            "AWS, December 2021: the monitoring was behind the failure that it should have shown.",
+            "https://aws.amazon.com/message/12721/",
+        ),
+        "seawall check",
+        _unreachable,
+    ),
     Rule(
         "server-fsync-off",
         Severity.CRITICAL,

@@ -65,11 +65,15 @@ def _rpo_out_of_reach(plan: Plan, name: str, *, has_standby: bool | None) -> Ver
         f"clusters.{name}.wal.archive_timeout: {'not set' if timeout_s is None else format_duration(timeout_s)}",
     ]
     if has_standby:
-        return passed("a standby streams, so the RPO doesn't hang on whole segments", subject=name, evidence=shown)
+        return passed(
+            "a standby streams, so the RPO doesn't hang on whole segments", subject=name, evidence=shown
+        )
     if timeout_s is not None and timeout_s <= rpo_s:
         return passed("segments are archived more often than the RPO", subject=name, evidence=shown)
     if has_standby is None:
-        return cannot_tell("whether a standby streams is unknown", "let the server answer: seawall check", subject=name)
+        return cannot_tell(
+            "whether a standby streams is unknown", "let the server answer: seawall check", subject=name
+        )
     return failed(
         "the RPO can't be kept by the method that is declared: nothing leaves the server more often",
         subject=name,
@@ -261,7 +265,7 @@ RULES: tuple[Rule[ServiceFacts], ...] = (
         "The plan names nobody",
         "Somebody has to decide to lose data. Finding out who, at night, costs more than the restore.",
         _FACEBOOK,
-        "people: {ada: {contact: \"tel:+49…\"}}",
+        'people: {ada: {contact: "tel:+49…"}}',
         _nobody,
     ),
     Rule(
@@ -270,7 +274,7 @@ RULES: tuple[Rule[ServiceFacts], ...] = (
         "People can't be reached by what the plan says",
         "The company's directory is down together with the company's site.",
         _FACEBOOK,
-        "people: {NAME: {contact: \"tel:+49…\"}}",
+        'people: {NAME: {contact: "tel:+49…"}}',
         _no_contact,
     ),
     Rule(
