@@ -14,6 +14,8 @@ MAPS = {
     "databases": "DATABASE",
     "not_restorable": "BACKUP",
     "seconds": "PHASE",
+    "figures": "FIGURE",
+    "measures": "FIGURE",
 }
 """Objects whose names are data: what one such name stands for in a shape."""
 

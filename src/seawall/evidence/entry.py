@@ -62,6 +62,11 @@ class Entry:
         return self.place.number
 
     @property
+    def head(self) -> str:
+        """``NUMBER:HASH``: what to keep elsewhere while this is the newest entry."""
+        return f"{self.number}:{self.sha256}"
+
+    @property
     def signer(self) -> str:
         """The fingerprint of the key that signed."""
         return self.envelope.signer
@@ -120,15 +125,27 @@ def seal_entry(statement: Statement, place: Place, key: SigningKey, *, entry_id:
     return data
 
 
+class LaterFormat(ValueError):
+    """An entry says that it is of a format that this version doesn't know; whether a signer said so is not proven."""
+
+    def __init__(self, version: int, envelope: Envelope, body: object) -> None:
+        super().__init__(f"it says that its format is {version}, and this Seawall knows {FORMAT}")
+        self.envelope = envelope
+        self.body = body
+
+    def as_error(self, where: str) -> FormatTooNew:
+        return FormatTooNew(f"{where} holds an entry of a later format: {self}")
+
+
 def parse_entry(data: bytes) -> Entry:
-    """Read an object. Raises ValueError if a bit of it is not as written, FormatTooNew if it is of a later format."""
+    """Read an object. Raises ValueError if a bit of it is not as written, LaterFormat if it says so of itself."""
     envelope = parse_envelope(data)
     fields = parse_canonical(envelope.payload)
     if fields.get("seawall") != _MARK:
         raise ValueError("it is no entry of a ledger")
     version = _count(fields, "format")
     if version > FORMAT:
-        raise FormatTooNew(f"the ledger has entries of format {version}, and this Seawall knows {FORMAT}")
+        raise LaterFormat(version, envelope, fields.get("body"))
     if fields.get("signer") != envelope.signer:
         raise ValueError("payload and envelope name different signers")
     body = fields.get("body")

@@ -51,7 +51,7 @@ class SignerUnproven(IntegrityError, code="signer-unproven", status=115):
 class SignerUnknown(Refused, code="signer-unknown", status=118):
     """The ledger does not know this host's key, or no longer accepts it; nothing was appended."""
 
-    default_hint = "on a host that may sign: seawall evidence keys add FILE (with this host's public key)"
+    default_hint = "on a host that may sign: seawall evidence keys add PUBLIC_KEY_FILE --label THIS_HOST"
 
 
 class EvidenceKeyExposed(Refused, code="evidence-key-exposed", status=119):

@@ -81,11 +81,6 @@ class SigningKey:
     def generate(cls) -> SigningKey:
         return cls(Ed25519PrivateKey.generate())
 
-    @classmethod
-    def from_seed(cls, seed: bytes) -> SigningKey:
-        """Return the key of 32 given bytes (RFC 8032, 5.1.5)."""
-        return cls(Ed25519PrivateKey.from_private_bytes(seed))
-
     def sign(self, message: bytes) -> bytes:
         return self._key.sign(message)
 

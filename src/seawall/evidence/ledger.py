@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 
-from seawall.evidence.entry import FIRST, Entry, Place, parse_entry, seal_entry
+from seawall.evidence.entry import FIRST, Entry, LaterFormat, Place, parse_entry, seal_entry
 from seawall.evidence.errors import EvidenceUnfit, LedgerBusy, LedgerDamaged, LedgerMissing, SignerUnknown
 from seawall.evidence.keys import SigningKey
 from seawall.evidence.model import Correction, Genesis, Note, SignOff, Statement, this_host
@@ -52,6 +52,7 @@ class Ledger:
         Raises:
             LedgerMissing: there is none of that number.
             LedgerDamaged: it is not as it was written.
+            FormatTooNew: it says that a later Seawall wrote it.
         """
         try:
             data = self.place.store.get(self.place.key(number))
@@ -59,6 +60,8 @@ class Ledger:
             raise LedgerMissing(f"{self.url} has no entry {number}") from None
         try:
             entry = parse_entry(data)
+        except LaterFormat as error:
+            raise error.as_error(self.url) from error
         except ValueError as error:
             raise self._damaged(number, str(error)) from error
         if entry.number != number:
@@ -212,7 +215,7 @@ class Ledger:
             raise SignerUnknown(
                 f"this host's key {key.public.fingerprint[:16]} may not sign in {self.url}",
                 hint="print it here: seawall evidence keys show > this-host.pem\n"
-                "and on a host that may sign: seawall evidence keys add this-host.pem",
+                "and on a host that may sign: seawall evidence keys add this-host.pem --label HOST",
                 fingerprint=key.public.fingerprint,
             )
         return signers

@@ -85,10 +85,11 @@ def find_ledger(store: ObjectStore, name: str | None = None) -> LedgerPlace:
     if name is None and len(found) == 1:
         return next(iter(found.values()))
     if not found:
-        raise LedgerMissing(f"there is no ledger in {store.url}")
+        raise LedgerMissing(f"there is no ledger in {store.url}", names=[])
     raise LedgerMissing(
         f"there is no ledger {name!r} in {store.url}"
         if name
         else f"there are several ledgers in {store.url}",
         hint="--name takes one of: " + ", ".join(sorted(found)),
+        names=sorted(found),
     )

@@ -13,34 +13,41 @@ import re
 
 REDACTED = "[redacted]"
 LARGEST_TEXT = 4000
+_LARGEST_SEARCHED = 4 * LARGEST_TEXT
+"""What is cut off first: patterns take long over megabytes of a tool's output."""
 
 _QUOTED = r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*\""""
 _SECRET_NAME = (
-    r"[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|api_?key|access_?key|signature|credential)[\w.-]*"
+    r"(?:passw(?:or)?d|passphrase|secret|token|api_?key|access_?key|signature|credential)[\w.-]{0,40}"
 )
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S),
         REDACTED,
     ),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/]*@", re.I), rf"\1:{REDACTED}@"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@]{0,200}):[^\s/]*@", re.I), rf"\1:{REDACTED}@"),
     (re.compile(rf"({_SECRET_NAME}[\"']?\s*=\s*)(?:{_QUOTED}|[^\s&;,]+)", re.I), rf"\1{REDACTED}"),
     (re.compile(rf"({_SECRET_NAME}[\"']?\s*:\s*)(?:{_QUOTED})", re.I), rf"\1{REDACTED}"),
     (re.compile(rf"(\bpassword\s+)(?:{_QUOTED})", re.I), rf"\1{REDACTED}"),
     (re.compile(r"SCRAM-SHA-256\$\S+"), REDACTED),
     # PostgreSQL's DETAIL and CONTEXT lines (execMain.c, nbtinsert.c, ri_triggers.c, copyfromparse.c)
     (re.compile(r"(Failing row contains )\(.*\)", re.S), rf"\1({REDACTED})"),
-    (re.compile(r"(\bKey \(.*?\)=)\(.*?\)(?= (?:already|is|conflicts)|\.|$)", re.M), rf"\1({REDACTED})"),
+    (
+        re.compile(r"(\bKey \(.{0,500}?\)=)\(.*?\)(?= (?:already|is|conflicts)|\.|$)", re.M),
+        rf"\1({REDACTED})",
+    ),
     (re.compile(r"(\bCOPY \S+, line \d+(?:, column \S+)?: )\".*\"", re.S), rf'\1"{REDACTED}"'),
 )
 
 
 def redact(text: str) -> str:
     """Return ``text`` without what looks like a secret or a row, of bounded length, and valid as UTF-8."""
+    length = len(text)
+    text = text[:_LARGEST_SEARCHED]
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
-    if len(text) > LARGEST_TEXT:
-        text = f"{text[:LARGEST_TEXT]}… ({len(text) - LARGEST_TEXT} more characters)"
+    if max(length, len(text)) > LARGEST_TEXT:
+        text = f"{text[:LARGEST_TEXT]}… (cut, {length} characters in all)"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

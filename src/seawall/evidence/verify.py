@@ -16,8 +16,14 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from seawall.evidence.canonical import LARGEST_BYTES
-from seawall.evidence.entry import FIRST, Entry, parse_entry
-from seawall.evidence.errors import EvidenceUnfit, LedgerDamaged, LedgerMissing, SignerUnproven
+from seawall.evidence.entry import FIRST, Entry, LaterFormat, parse_entry
+from seawall.evidence.errors import (
+    EvidenceKeyUnusable,
+    EvidenceUnfit,
+    LedgerDamaged,
+    LedgerMissing,
+    SignerUnproven,
+)
 from seawall.evidence.keys import PublicKey
 from seawall.evidence.places import LedgerPlace, entry_number
 from seawall.evidence.signers import Signer, Signers
@@ -93,7 +99,7 @@ class LedgerReport:
     @property
     def head(self) -> str | None:
         """The newest entry as ``NUMBER:HASH``: the line to keep elsewhere. None if it could not be read."""
-        return str(KnownHead(self.entries[-1].number, self.entries[-1].sha256)) if self.entries else None
+        return self.entries[-1].head if self.entries else None
 
     def raise_if_damaged(self) -> None:
         """Raise LedgerDamaged for findings, SignerUnproven for signatures by keys that were not given."""
@@ -106,7 +112,8 @@ class LedgerReport:
             )
         if self.unproven:
             raise SignerUnproven(
-                f"{len(self.unproven)} entries of {self.url} are signed by keys that were not given",
+                f"{len(self.unproven)} of the {len(self.entries)} entries of {self.url} "
+                "are not signed by a key that was given",
                 entries=self.unproven,
             )
 
@@ -127,7 +134,7 @@ def verify_ledger(
     numbers = _survey(place, report)
     if not numbers:
         raise LedgerMissing(f"there is no ledger in {place.url}")
-    chain = _Chain(report)
+    chain = _Chain(report, trusted)
     for number, data in _read_in_order(place, range(FIRST, max(numbers) + 1), numbers):
         chain.take(number, data)
     report.signers = list(chain.signers)
@@ -167,6 +174,9 @@ def _read_in_order(
         except ObjectMissing:
             return None
 
+    if len(numbers) <= _THREADS:  # not worth the threads
+        yield from ((number, read(number)) for number in numbers)
+        return
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="evidence") as executor:
         for start in range(0, len(numbers), _WINDOW):
             window = numbers[start : start + _WINDOW]
@@ -176,8 +186,9 @@ def _read_in_order(
 class _Chain:
     """The proof so far: what the next entry has to name, and who may sign it."""
 
-    def __init__(self, report: LedgerReport) -> None:
+    def __init__(self, report: LedgerReport, trusted: Collection[PublicKey]) -> None:
         self._report = report
+        self._trusted = trusted
         self.signers = Signers()
         self._before: Entry | None = None
         """The entry before, None where that is missing or damaged: then nothing is known of its hash."""
@@ -193,6 +204,9 @@ class _Chain:
             return
         try:
             entry = parse_entry(data)
+        except LaterFormat as error:
+            self._require_readable(number, error)
+            return
         except ValueError as error:
             self._find(number, Problem.ALTERED, f"entry {number} is not as it was written: {error}")
             return
@@ -208,6 +222,18 @@ class _Chain:
         self._note_clock(entry)
         self._report.entries.append(entry)
         self._before = self._newest = entry
+
+    def _require_readable(self, number: int, later: LaterFormat) -> None:
+        """Raise FormatTooNew if a key that may sign says so; a flipped bit says so, too, and is damage."""
+        keys = [*self._trusted, *(signer.key for signer in self.signers.active())]
+        if number == FIRST and isinstance(later.body, dict):
+            try:
+                keys.append(PublicKey.parse(str(later.body.get("public_key")).encode(), "it"))
+            except EvidenceKeyUnusable:
+                pass  # then it can't be signed by it
+        if any(later.envelope.is_signed_by(key) for key in keys):
+            raise later.as_error(self._report.url)
+        self._find(number, Problem.ALTERED, f"entry {number} is not as it was written: {later}")
 
     def _check_links(self, entry: Entry, before: Entry | None) -> None:
         number, place = entry.number, entry.place
