@@ -220,6 +220,7 @@ def list_keys(
     where: str | None, name: str | None, repository_name: str | None, plan_path: Path | None, as_json: bool
 ) -> int:
     """List the keys that the ledger knows, and which of them may sign."""
+    from seawall.cli.evidence_words import printable
     from seawall.evidence.errors import LedgerMissing
 
     ledger = _ledger(where, name, repository_name, plan_path)
@@ -241,7 +242,8 @@ def list_keys(
         print_json({"ledger": ledger.url, "signers": found})
         return 0
     rows = [
-        [signer.label, str(signer.since), str(signer.until or ""), signer.fingerprint] for signer in known
+        [printable(signer.label), str(signer.since), str(signer.until or ""), signer.fingerprint]
+        for signer in known
     ]
     print_table(["label", "since entry", "retired at", "SHA-256 fingerprint"], rows)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from seawall.evidence.model import (
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
     from seawall.evidence.entry import Entry
     from seawall.evidence.verify import LedgerReport
 
-TAIL_WARNING = (
-    "Entries cut off at the end can't be seen from the inside. Keep this line elsewhere,\n"
-    "and give it next time with --head:"
-)
-
 
 def summarize(entry: Entry) -> str:
     """Return what an entry says, in a line that can't play tricks on a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in _said(entry))
+    return printable(_said(entry))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line, without what a terminal might obey: labels and words may be anybody's."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def show_entry(entry: Entry) -> None:
@@ -101,33 +102,35 @@ def report_document(report: LedgerReport) -> dict[str, object]:
 
 def show_report(report: LedgerReport) -> None:
     """Print what was proven, what was not, and the line to keep."""
-    print(f"{report.url}: {len(report.entries)} entries, {_verdict(report)}")
+    for line in _report_lines(report):
+        print(printable(line))
+
+
+def _report_lines(report: LedgerReport) -> Iterator[str]:
+    yield f"{report.url}: {len(report.entries)} entries, {_verdict(report)}"
     for finding in report.findings:
-        print(f"  {finding.problem}: {finding.message}")
+        yield f"  {finding.problem}: {finding.message}"
     for text in report.remarks:
-        print(f"  remark: {text}")
+        yield f"  remark: {text}"
     drills = [said for entry in report.entries if isinstance(said := entry.statement, DrillEvidence)]
     counts = Counter(drill.outcome.value for drill in drills)
-    print(
-        f"  drills: {', '.join(f'{count} {outcome}' for outcome, count in sorted(counts.items())) or 'none'}"
-    )
+    yield f"  drills: {', '.join(f'{count} {outcome}' for outcome, count in sorted(counts.items())) or 'none'}"
     signed = Counter(entry.signer for entry in report.entries)
     for signer in report.signers:
         trust = "given by you" if signer.fingerprint in report.given else "not given by you"
-        print(
-            f"  {signed[signer.fingerprint]} signed by {signer.label} ({trust}), SHA-256\n    {signer.fingerprint}"
-        )
+        yield f"  {signed[signer.fingerprint]} signed by {signer.label} ({trust}), SHA-256"
+        yield f"    {signer.fingerprint}"
     if report.unproven:
-        print(f"  NOT PROVEN, since their key was not given: entries {_ranges(report.unproven)}")
+        yield f"  NOT PROVEN, since their key was not given: entries {_ranges(report.unproven)}"
     if not report.given:
-        print(
-            "Without --public-key this proves only that the ledger agrees with the key in its own first\n"
-            "entry. Compare the fingerprint above with the host's: seawall evidence keys show"
-        )
-    if report.known_head is not None and report.is_intact:
-        print(f"The known head {str(report.known_head)[:24]}… is in the chain: nothing up to it was cut off.")
+        yield "Without --public-key this proves only that the ledger agrees with the key in its own first"
+        yield "entry. Compare the fingerprint above with the host's: seawall evidence keys show"
+    if report.known_head is not None and not report.findings:
+        yield f"The known head {str(report.known_head)[:24]}… is in the chain: nothing up to it was cut off."
     if report.head is not None:
-        print(f"{TAIL_WARNING}\n  {report.head}")
+        yield "Entries cut off at the end can't be seen from the inside. Keep this line elsewhere,"
+        yield "and give it next time with --head:"
+        yield f"  {report.head}"
 
 
 def _verdict(report: LedgerReport) -> str:

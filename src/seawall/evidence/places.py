@@ -73,13 +73,14 @@ def find_ledger(store: ObjectStore, name: str | None = None) -> LedgerPlace:
     if name is None and any(entry_number(child) is not None for child in store.children("")):
         return LedgerPlace(store, "", os.path.basename(store.url))
     found: dict[str, LedgerPlace] = {}
-    for parent in (EVIDENCE_PREFIX, ""):
+    # In a repository other folders are none of ours: a key slot may be called 12345678.json.
+    for parent in (EVIDENCE_PREFIX, "") if store.stat(HEADER_KEY) is None else (EVIDENCE_PREFIX,):
         for child in store.children(parent):
             prefix = f"{parent}{child}/"
             if any(entry_number(each) is not None for each in store.children(prefix)):
                 found.setdefault(child, LedgerPlace(store, prefix, child))
         if found:
-            break  # a repository's other folders are none of ours
+            break
     if name is not None and name in found:
         return found[name]
     if name is None and len(found) == 1:

@@ -52,11 +52,11 @@ def redact(text: str) -> str:
 
 
 def redact_all(value: object) -> object:
-    """Return ``value`` (what JSON is made of) with every text in it redacted; names stay as they are."""
+    """Return ``value`` (what JSON is made of) with every text in it redacted, names of figures too."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, list):
         return [redact_all(item) for item in value]
     if isinstance(value, dict):
-        return {name: redact_all(item) for name, item in value.items()}
+        return {redact(name): redact_all(item) for name, item in value.items()}
     return value

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +25,7 @@ from seawall.evidence.errors import (
     SignerUnproven,
 )
 from seawall.evidence.keys import PublicKey
+from seawall.evidence.model import Genesis
 from seawall.evidence.places import LedgerPlace, entry_number
 from seawall.evidence.signers import Signer, Signers
 from seawall.repository.layout import evidence_name
@@ -98,8 +99,8 @@ class LedgerReport:
 
     @property
     def head(self) -> str | None:
-        """The newest entry as ``NUMBER:HASH``: the line to keep elsewhere. None if it could not be read."""
-        return self.entries[-1].head if self.entries else None
+        """The newest entry as ``NUMBER:HASH``: the line to keep elsewhere. None for what is not intact."""
+        return self.entries[-1].head if self.entries and not self.findings else None
 
     def raise_if_damaged(self) -> None:
         """Raise LedgerDamaged for findings, SignerUnproven for signatures by keys that were not given."""
@@ -135,9 +136,10 @@ def verify_ledger(
     if not numbers:
         raise LedgerMissing(f"there is no ledger in {place.url}")
     chain = _Chain(report, trusted)
-    for number, data in _read_in_order(place, range(FIRST, max(numbers) + 1), numbers):
+    for number, data in _read_in_order(place, numbers):
         chain.take(number, data)
     report.signers = list(chain.signers)
+    _note_origin(place, report)
     if known_head is not None:
         _look_for(known_head, report)
     report.findings.sort()
@@ -159,14 +161,11 @@ def _survey(place: LedgerPlace, report: LedgerReport) -> dict[int, int]:
     return sizes
 
 
-def _read_in_order(
-    place: LedgerPlace, numbers: Sequence[int], sizes: dict[int, int]
-) -> Iterator[tuple[int, bytes | None]]:
-    """Yield each entry's bytes, None for what is not there; a few are read ahead."""
+def _read_in_order(place: LedgerPlace, sizes: dict[int, int]) -> Iterator[tuple[int, bytes | None]]:
+    """Yield each entry's bytes, None for one that is gone since; a few are read ahead."""
+    numbers = sorted(sizes)
 
     def read(number: int) -> bytes | None:
-        if number not in sizes:
-            return None
         if sizes[number] > LARGEST_BYTES:
             return b""  # no entry, whatever it is
         try:
@@ -183,6 +182,18 @@ def _read_in_order(
             yield from zip(window, executor.map(read, window), strict=True)
 
 
+def _note_origin(place: LedgerPlace, report: LedgerReport) -> None:
+    """Remark on a ledger that is not where it was begun: copied on purpose, or put in another one's place."""
+    begun = report.entries[0].statement if report.entries else None
+    if not isinstance(begun, Genesis):
+        return
+    here = place.repository_id()
+    if here is not None and here != begun.repository:
+        report.remarks.append(f"it was not begun in this repository, but in {begun.repository or 'a folder'}")
+    if place.prefix and place.name != begun.name:
+        report.remarks.append(f"it was begun under the name {begun.name}")
+
+
 class _Chain:
     """The proof so far: what the next entry has to name, and who may sign it."""
 
@@ -195,12 +206,22 @@ class _Chain:
         self._newest: Entry | None = None
         self._signers_at = 0
         self._is_begun = False
+        self._expected = FIRST
 
     def take(self, number: int, data: bytes | None) -> None:
         """Prove one entry, or record what is wrong with it."""
         before, self._before = self._before, None
+        if number > self._expected:
+            missing = (
+                f"entry {self._expected} is"
+                if number - self._expected == 1
+                else (f"entries {self._expected} to {number - 1} are")
+            )
+            self._find(self._expected, Problem.REMOVED, f"{missing} missing, and later ones are there")
+            before = None
+        self._expected = number + 1
         if data is None:
-            self._find(number, Problem.REMOVED, f"entry {number} is missing, and later ones are there")
+            self._find(number, Problem.REMOVED, f"entry {number} vanished while it was to be read")
             return
         try:
             entry = parse_entry(data)

@@ -243,3 +243,13 @@ def test_this_hosts_key(tmp_path: Path) -> None:
     document = evidence("keys", "show", "--state", tmp_path / "s", "--json").succeeded().document
     assert_golden("evidence-keys-show", document)
     assert "PRIVATE" not in document["public_key"]
+
+
+def test_a_label_plays_no_tricks_on_a_terminal(tmp_path: Path) -> None:
+    where = ("--ledger", str(tmp_path / "ledger"), "--state", str(tmp_path / "state"))
+    other = public_key(tmp_path, "--state", str(tmp_path / "other"))
+    evidence("keys", "add", other, "--label", "db2\x1b[2J\n\x9b31m", *where).succeeded()
+    ledger = ("--ledger", str(tmp_path / "ledger"))
+    for arguments in (("list",), ("verify",), ("keys", "list"), ("show", "2")):
+        said = evidence(*arguments, *ledger).succeeded().out
+        assert "db2" in said and not {"\x1b", "\x9b"} & set(said)

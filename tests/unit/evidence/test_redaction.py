@@ -84,3 +84,7 @@ def test_every_text_is_reached() -> None:
     found = redact_all(value)
     assert "hunter2" not in str(found)
     assert isinstance(found, dict) and (found["n"], found["none"], found["yes"]) == (1, None, True)
+
+
+def test_names_of_figures_are_valid_too() -> None:
+    assert redact_all({"caf\udce9": 1}) == {"caf\\udce9": 1}

@@ -17,8 +17,11 @@ from seawall.evidence.model import Genesis, SignerAdded
 from seawall.evidence.places import find_ledger, place_in
 from seawall.evidence.verify import KnownHead, Problem, verify_ledger
 from seawall.repository.errors import FormatTooNew
+from seawall.repository.repository import Repository
+from seawall.storage.errors import ObjectMissing
 from seawall.storage.memory import MemoryStore
 from seawall.storage.posix import PosixStore
+from tests.support.manual_clock import ManualClock
 from tests.unit.evidence.sample_ledger import (
     copied_to,
     drill,
@@ -90,7 +93,53 @@ def test_a_removed_entry_is_found(store: MemoryStore, number: int) -> None:
 def test_the_first_entries_removed(store: MemoryStore) -> None:
     for number in (1, 2, 3):
         store.delete(object_key(number))
-    assert problems(store) == [(1, Problem.REMOVED), (2, Problem.REMOVED), (3, Problem.REMOVED)]
+    assert [tuple(finding) for finding in proven(store).findings] == [
+        (1, Problem.REMOVED, "entries 1 to 3 are missing, and later ones are there")
+    ]
+
+
+def test_a_number_beyond_all_bounds_costs_nothing(store: MemoryStore) -> None:
+    store.put("evidence/main/999999999999999999.json", store.get(object_key(6)))
+    report = proven(store)
+    assert [finding.problem for finding in report.findings] == [Problem.REMOVED, Problem.MISPLACED]
+    assert report.head is None, "nobody should keep the head of a ledger that is not intact"
+
+
+class Vanishing(MemoryStore):
+    """An entry is deleted between the listing and the reading."""
+
+    def get(self, object_key: str) -> bytes:
+        if object_key.endswith("000003.json"):
+            raise ObjectMissing("it is gone", hint="look again")
+        return super().get(object_key)
+
+
+def test_an_entry_that_vanishes_meanwhile_is_found(store: MemoryStore) -> None:
+    vanishing = Vanishing()
+    for number in range(1, COUNT + 1):
+        vanishing.put(object_key(number), store.get(object_key(number)))
+    assert problems(vanishing) == [(3, Problem.REMOVED)]
+
+
+def test_a_ledger_in_the_place_of_another_is_remarked_on(store: MemoryStore) -> None:
+    repository = Repository.create(store, [], clock=ManualClock(), encrypted=False)
+    assert proven(store).remarks == ["it was not begun in this repository, but in a folder"]
+    ledger(store, "second").append(note(), key())
+    assert verify_ledger(place_in(store, "second")).remarks == []
+    begun = ledger(store, "second").read(1).statement
+    assert isinstance(begun, Genesis) and (begun.repository, begun.name) == (repository.id, "second")
+    for number in (1, 2):
+        data = store.get(f"evidence/second/{number:06d}.json")
+        store.put(f"evidence/third/{number:06d}.json", data)
+    assert verify_ledger(place_in(store, "third")).remarks == ["it was begun under the name second"]
+
+
+def test_a_repositorys_other_folders_are_no_ledgers() -> None:
+    store = MemoryStore()
+    Repository.create(store, [], clock=ManualClock(), encrypted=False)
+    store.put("keys/12345678.json", b"{}")
+    with pytest.raises(LedgerMissing):
+        find_ledger(store)
 
 
 @pytest.mark.parametrize("one", range(1, COUNT + 1))
