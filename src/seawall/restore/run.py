@@ -47,15 +47,19 @@ from seawall.restore.directory.target import (
     lay_out,
 )
 from seawall.restore.errors import TargetNotReady, WalMissing
-from seawall.restore.planning.moment import AtName, AtXid, Moment
+from seawall.restore.planning.moment import AtName, AtXid, Moment, TargetAction
 from seawall.restore.planning.plan import RestorePlan, plan_restore, plans_from
 from seawall.restore.planning.request import OnPhase, OpenedRepository, RestoreReport, RestoreRequest
 from seawall.restore.planning.spec import SPEC_NAME, SPOOL_NAME, RestoreSpec, work_directory
 from seawall.restore.readiness import check_readiness
+from seawall.restore.server_user import check_server_user
+from seawall.restore.serving import Serving, notes_on, observe_serving, refuse_start, run_as
+from seawall.restore.wal.feed import SpoolFeed
 from seawall.restore.wal.fill import WalSurvey, fill_and_survey, has_record_from, open_spool
-from seawall.restore.wal.get import first_that_gives, planned_command, with_partial
+from seawall.restore.wal.get import Fetch, first_that_gives, planned_command, with_partial
 from seawall.restore.wal.search import refine_end, search, settle, tablespace_folders
 from seawall.restore.wal.spool import Spool
+from seawall.restore.wal.window import WalWindow, spool_need_bytes, wanted_segments
 
 
 def restore(
@@ -102,6 +106,7 @@ class _Restore:
         self.heads: dict[str, Term] = {}
         self.owner = request.owner
         self._cancelled = threading.Event()
+        self._survey_done: WalSurvey | None = None
 
     def run(self) -> RestoreReport:
         request = self.request
@@ -112,7 +117,11 @@ class _Restore:
         plan = plan_restore(request, self.repositories, self.clock)
         programs = find_programs(plan.record.pg_version_num // 10000, request.pg_bin)
         check_readiness(plan.record.needs, programs)
+        serving = observe_serving(request.data_directory, major=programs.major)
+        if request.starts:
+            refuse_start(serving, request.data_directory)
         check_directory(request.data_directory, moves_aside=request.moves_aside)
+        self.owner = request.owner or serving.required_user
         with exclusive(self.work):
             clear_work(self.work)
             self._hold(plan)
@@ -120,8 +129,10 @@ class _Restore:
                 plan = self._search(plan, programs)
             record = plan.record
             layout = lay_out(record, request.data_directory, request.tablespaces, request.tablespaces_in)
-            check_space(layout, record.raw_bytes, self._wal_bytes(plan))
-            report = self._report(plan)
+            wal_bytes = spool_need_bytes(plan.path, request.moment, record.stop_lsn, self._window(plan))
+            check_space(layout, record.raw_bytes, wal_bytes)
+            report = self._report(plan, serving)
+            report.notes += self._check_server_user(plan, serving)
             report.seconds["prove"] = self.clock.monotonic() - began
             moved = claim_directory(layout, moves_aside=request.moves_aside, now=self.clock.now())
             if moved is not None:
@@ -131,12 +142,17 @@ class _Restore:
             except (Refused, InvalidInput, WalMissing):
                 give_up(layout, moved)  # found in the WAL; whoever asks again shall find all as it was
                 raise
-            self._configure(plan, layout, programs, moment, report)
+            self._configure(plan, layout, programs, serving, moment, report)
             finish_directory(request.data_directory)
             if request.starts:
                 from seawall.restore.start import start_and_watch
 
-                start_and_watch(request, record, layout, programs, moment, report, self.clock, self.on_phase)
+                with self._feed(plan):
+                    start_and_watch(
+                        request, record, layout, programs, serving, moment, report, self.clock, self.on_phase
+                    )
+                if request.action is TargetAction.PROMOTE:
+                    Spool(self.work / SPOOL_NAME).keep(())
             report.notes += self.reading.notes()
         return report
 
@@ -145,7 +161,17 @@ class _Restore:
         self.reading.hold(plan.record.id)
         Catalog(plan.source.repository, self.request.cluster).get(plan.record.id)
 
-    def _report(self, plan: RestorePlan) -> RestoreReport:
+    def _check_server_user(self, plan: RestorePlan, serving: Serving) -> list[str]:
+        """Where root restores for somebody else: try as that user what its server will need."""
+        root_folder = next(BackupReader(plan.source.repository, plan.record).entries())
+        user = Ownership.for_this_process(self.owner).ids(root_folder)
+        if user is None or user[0] == 0:
+            return []
+        return check_server_user(
+            run_as(user), self.request.seawall_command, self._sources(plan), serving.environment()
+        )
+
+    def _report(self, plan: RestorePlan, serving: Serving) -> RestoreReport:
         request = self.request
         report = RestoreReport(
             cluster=request.cluster,
@@ -156,7 +182,10 @@ class _Restore:
             is_primary=request.claim is not None,
             raw_bytes=plan.record.raw_bytes,
             archive_end_lsn=plan.path.whole_end,
+            owner=serving.name,
+            start_command=serving.next_command(request.data_directory),
         )
+        report.notes += notes_on(serving, request.data_directory, self._sources(plan), starts=request.starts)
         still = "; it still takes the old primary for the writer" if request.claim is not None else ""
         for name, why in request.left_out.items():
             report.notes.append(f"repository {name} was not asked, and may hold more{still}: {why}")
@@ -178,7 +207,8 @@ class _Restore:
 
         def read(candidate: RestorePlan, until: Lsn | None) -> WalSurvey:
             self._hold(candidate)
-            return self._survey(candidate, programs, until)
+            self._survey_done = self._survey(candidate, programs, until)
+            return self._survey_done
 
         try:
             return search(self.request.moment, plans_from(self.request, plan.source), read)
@@ -186,9 +216,8 @@ class _Restore:
             clear_work(self.work)  # nothing was begun, so nothing may be left beside the target
             raise
 
-    def _wal_bytes(self, plan: RestorePlan) -> int:
-        segments = sum(folder.last - folder.first + 1 for folder in plan.path.folders)
-        return segments * plan.path.segment_bytes
+    def _window(self, plan: RestorePlan) -> WalWindow:
+        return WalWindow.within(self.request.spool_bytes, plan.path.segment_bytes)
 
     def _fill(
         self, plan: RestorePlan, layout: Layout, programs: ServerPrograms, report: RestoreReport
@@ -198,13 +227,14 @@ class _Restore:
         began = self.clock.monotonic()
         self._write_spec(plan)
         with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
-            surveying = pool.submit(self._survey, plan, programs)
+            # A search ends with the survey of the very plan that it found.
+            surveying = pool.submit(lambda: self._survey_done or self._survey(plan, programs))
             try:
                 self._copy(plan, layout)
                 self.owner = self.owner or owner_to_serve(layout.data_directory)
                 report.seconds["copy"] = self.clock.monotonic() - began
                 self.on_phase("wal", 0, None)
-                survey = self._await(surveying)
+                survey = self._survey_done = self._await(surveying)
             except BaseException:
                 self._cancelled.set()
                 raise
@@ -231,10 +261,23 @@ class _Restore:
             self.on_phase("copy", done, plan.record.raw_bytes)
 
         self.on_phase("copy", 0, plan.record.raw_bytes)
-        ownership = Ownership.for_this_process(self.request.owner)
+        ownership = Ownership.for_this_process(self.owner)
         copy_files(reader, layout, jobs=self.request.jobs, ownership=ownership, on_bytes=count)
 
     def _survey(self, plan: RestorePlan, programs: ServerPrograms, until: Lsn | None = None) -> WalSurvey:
+        return fill_and_survey(
+            plan.path,
+            open_spool(self.work),
+            self._fetcher(plan),
+            programs,
+            self.request.moment,
+            stop_lsn=plan.record.stop_lsn,
+            window=self._window(plan),
+            until=until,
+            is_cancelled=self._cancelled.is_set,
+        )
+
+    def _fetcher(self, plan: RestorePlan) -> Fetch:
         record = plan.record
         sources = [
             partial(
@@ -246,16 +289,17 @@ class _Restore:
             )
             for opened in self._sources(plan)
         ]
-        return fill_and_survey(
-            plan.path,
-            open_spool(self.work),
-            with_partial(first_that_gives(sources), plan.path.folders, record.wal_segment_bytes),
-            programs,
-            self.request.moment,
-            stop_lsn=record.stop_lsn,
-            until=until,
-            is_cancelled=self._cancelled.is_set,
-        )
+        return with_partial(first_that_gives(sources), plan.path.folders, record.wal_segment_bytes)
+
+    def _feed(self, plan: RestorePlan) -> SpoolFeed:
+        """Return what keeps the spool filled while the server recovers, as far as it will read."""
+        survey = self._survey_done
+        stops_at = survey.stops_at if survey is not None else None
+        segments = wanted_segments(plan.path, self.request.moment, plan.record.stop_lsn)
+        if stops_at is not None:
+            segments = [item for item in segments if item[1].start <= stops_at]
+        spool = Spool(self.work / SPOOL_NAME, owner=self.owner)
+        return SpoolFeed(segments, spool, self._fetcher(plan), ahead=self._window(plan).ahead)
 
     def _sources(self, plan: RestorePlan) -> list[OpenedRepository]:
         """Return the repositories to read WAL from: the chosen one first."""
@@ -279,6 +323,7 @@ class _Restore:
                 timeline: archive.fetch(f"{timeline:08X}.history").decode("utf-8", "replace")
                 for timeline in plan.histories
             },
+            ahead=self._window(plan).ahead,
         )
         write_durably(self.work / SPEC_NAME, spec.encode())
 
@@ -300,6 +345,7 @@ class _Restore:
         plan: RestorePlan,
         layout: Layout,
         programs: ServerPrograms,
+        serving: Serving,
         moment: Moment,
         report: RestoreReport,
     ) -> None:
@@ -319,6 +365,7 @@ class _Restore:
                 request.seawall_command.replace("%", "%%"), _shell(self.work / SPEC_NAME)
             ),
             is_primary=claim is not None,
+            has_configuration=serving.config_file is not None,
             archive_command=claim.archive_command if claim else "",
             extra_settings=request.settings,
             source_settings={

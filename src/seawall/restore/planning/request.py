@@ -12,6 +12,8 @@ from seawall.repository.repository import Repository
 from seawall.restore.planning.moment import Moment, TargetAction
 from seawall.restore.planning.spec import RepositoryAddress
 
+DEFAULT_SPOOL_BYTES = 2 << 30
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedRepository:
@@ -67,6 +69,8 @@ class RestoreRequest:
     owner: tuple[int, int] | None = None
     user: str | None = None
     """The role to log in as for the checks (the plan's); None: the directory's owner."""
+    spool_bytes: int = DEFAULT_SPOOL_BYTES
+    """How much WAL may lie beside the directory at once; the rest is fetched as replay goes on."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Repositories that could not be opened, and why: what came back may be less than what exists."""
 
@@ -104,6 +108,10 @@ class RestoreReport:
     """How long each phase took: prove, copy, survey, configure, recover, check."""
     socket_directory: str = ""
     port: int = 0
+    owner: str = "nobody"
+    """Who starts and stops the server of the directory; Seawall starts what is nobody's."""
+    start_command: str = ""
+    """What starts it, where it was not started; "" where its owner lets nobody do that."""
 
 
 OnPhase = Callable[[str, int, int | None], None]

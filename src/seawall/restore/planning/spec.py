@@ -61,6 +61,8 @@ class RestoreSpec:
     repositories: tuple[RepositoryAddress, ...]
     path: tuple[WalFolder, ...]
     histories: dict[int, str]
+    ahead: int = 8
+    """How many segments may lie ready at once, that which is asked for included."""
 
     def epoch_of(self, segment: SegmentName) -> int | None:
         """Return the epoch whose folder holds ``segment``, None where it is not on the proven path."""
@@ -85,4 +87,5 @@ class RestoreSpec:
             ),
             path=tuple(WalFolder(**item) for item in fields["path"]),
             histories={int(timeline): text for timeline, text in fields["histories"].items()},
+            ahead=fields["ahead"],
         )

@@ -24,9 +24,8 @@ from seawall.restore.planning.prove import ProvenPath
 from seawall.restore.planning.spec import SPOOL_NAME
 from seawall.restore.wal.get import Fetch
 from seawall.restore.wal.spool import Spool
+from seawall.restore.wal.window import WalWindow, wanted_segments
 
-_STRETCH = 32
-"""Segments that are fetched before they are read; a recovery to a moment seldom needs all of the archive."""
 _FETCHERS = 2
 
 
@@ -78,19 +77,25 @@ def fill_and_survey(
     moment: Moment,
     *,
     stop_lsn: Lsn,
+    window: WalWindow,
     until: Lsn | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> WalSurvey:
-    """Fill ``spool`` along ``path`` until the moment was seen, or to the end (or ``until``); say what is in it.
+    """Read the WAL along ``path`` until the moment was seen, or to the end (or ``until``); say what is in it.
+
+    What replay needs first stays in ``spool``, and the last segment that was read; of the rest there is never
+    more than a stretch.
 
     Raises what ``fetch`` raises, and what pg_waldump's reader raises for WAL that is garbled in its middle.
     """
     survey = WalSurvey(moment, stop_lsn, end_lsn=path.start)
-    segments = path.segments()
-    for start in range(0, len(segments), _STRETCH):
+    segments = wanted_segments(path, moment, stop_lsn)
+    names = [str(segment) for _, segment in segments]
+    spool.keep(frozenset(names[: window.ahead]))
+    for start in range(0, len(segments), window.stretch):
         if is_cancelled() or _is_enough(survey) or (until is not None and survey.end_lsn >= until):
             return survey
-        stretch = segments[start : start + _STRETCH]
+        stretch = segments[start : start + window.stretch]
         _fetch(stretch, spool, fetch)
         survey.segments += len(stretch)
         for timeline, first, last in _by_timeline(stretch):
@@ -101,9 +106,11 @@ def fill_and_survey(
                 survey,
                 _scan(programs, wal, survey),
                 last,
-                is_partial=path.ends_partial and last == segments[-1][1],
+                is_partial=path.ends_partial and last.end == path.end,
             )
-    survey.is_complete = True
+        for name in names[max(window.ahead, start - 1) : start + len(stretch) - 1]:
+            spool.drop(name)
+    survey.is_complete = not segments or segments[-1][1].end == path.end
     return survey
 
 

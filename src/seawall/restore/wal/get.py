@@ -107,6 +107,7 @@ def get_planned(
         return _get_history(spec, name, destination)
     if kind is not WalFileKind.SEGMENT:
         return ABSENT
+    spool.note_served(name)
     if spool.take(name, destination):
         return FOUND
     segment = SegmentName.parse(name, spec.wal_segment_bytes)
@@ -177,7 +178,7 @@ def _fetch_ahead(spec: RestoreSpec, spool: Spool, segment: SegmentName, fetch: F
 
     following = segment
     wanted: list[tuple[int, str]] = []
-    for _ in range(AHEAD_SEGMENTS - 1):
+    for _ in range(min(AHEAD_SEGMENTS, spec.ahead) - 1):
         following = following.next()
         epoch = spec.epoch_of(following)
         if epoch is None:

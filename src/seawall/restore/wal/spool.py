@@ -11,21 +11,59 @@ is what was put.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Container
 from pathlib import Path
 
 from blake3 import blake3
 
+_SERVED = ".served"
+
 
 class Spool:
-    """The spool of one restore; several processes may fill and take at once."""
+    """The spool of one restore; several processes may fill and take at once.
 
-    def __init__(self, folder: Path) -> None:
+    ``owner`` is whose server takes from it, where root fills it for somebody else.
+    """
+
+    def __init__(self, folder: Path, *, owner: tuple[int, int] | None = None) -> None:
         self.folder = folder
+        self._owner = owner
 
     def has(self, name: str) -> bool:
         return (self.folder / name).exists()
+
+    def names(self) -> list[str]:
+        """Return what is there whole."""
+        return [entry.name for entry in self.folder.iterdir() if not entry.name.startswith(".")]
+
+    def drop(self, name: str) -> None:
+        """Remove ``name``; the archive still has it."""
+        for entry in (name, self._hash_name(name)):
+            (self.folder / entry).unlink(missing_ok=True)
+
+    def keep(self, names: Container[str]) -> None:
+        """Remove all that is not in ``names``."""
+        for name in self.names():
+            if name not in names:
+                self.drop(name)
+
+    def note_served(self, name: str) -> None:
+        """Remember that PostgreSQL is being given ``name``, wherever it comes from; before it is taken.
+
+        For whoever fills the spool ahead; a note that can't be made must not keep PostgreSQL from its segment.
+        """
+        with contextlib.suppress(OSError):
+            self._write(_SERVED, name.encode())
+
+    def last_served(self) -> str | None:
+        """Return what PostgreSQL was given last."""
+        try:
+            return (self.folder / _SERVED).read_text()
+        except FileNotFoundError:
+            return None
 
     def put(self, name: str, content: bytes) -> None:
         """Add a file, whole or not at all. Two writers of one name had the same bytes."""
@@ -38,7 +76,7 @@ class Spool:
         if not source.exists():
             return False
         if not self._is_whole(name):
-            self._drop(name)
+            self.drop(name)
             return False
         try:
             os.rename(source, destination)
@@ -53,7 +91,7 @@ class Spool:
                 os.rename(partial, destination)
             except FileNotFoundError:
                 return False
-        self._drop(name)
+        self.drop(name)
         return True
 
     def _is_whole(self, name: str) -> bool:
@@ -63,14 +101,12 @@ class Spool:
         except OSError:
             return False  # unreadable, or somebody else took it: the archive has it
 
-    def _drop(self, name: str) -> None:
-        for entry in (name, self._hash_name(name)):
-            (self.folder / entry).unlink(missing_ok=True)
-
     def _write(self, name: str, content: bytes) -> None:
         temporary = self.folder / f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
         try:
             temporary.write_bytes(content)
+            if self._owner is not None:
+                os.chown(temporary, *self._owner)
             os.rename(temporary, self.folder / name)
         finally:
             temporary.unlink(missing_ok=True)
