@@ -120,7 +120,9 @@ def test_an_entry_is_shown_as_it_was_signed() -> None:
 
 def test_json_of_verification() -> None:
     arguments = ("--ledger", LEDGER, "--json")
-    assert_golden("evidence-verify", evidence("verify", *arguments, *KEYS[0], *KEYS[1]).succeeded().document)
+    for head in ((), ("--head", HEAD)):
+        proven = evidence("verify", *arguments, *KEYS[0], *KEYS[1], *head).succeeded()
+        assert_golden("evidence-verify", proven.document)
     partly = evidence("verify", *arguments, *KEYS[0])
     assert partly.status == 115 and partly.error_code == "signer-unproven"
     assert partly.document["unproven_entries"] == [5, 6, 7, 8, 10] and not partly.document["intact"]
