@@ -24,7 +24,9 @@ from seawall.storage.protocol import (
     ObjectWriter,
 )
 
-_CONTROL = re.compile(r"seawall\.json|(?:keys|leases|evidence|probe)/.+|clusters/[^/]+/(?:term|[0-9]+/commits)/.+")
+_CONTROL = re.compile(
+    r"seawall\.json|(?:keys|leases|evidence|probe)/.+|clusters/[^/]+/(?:term|[0-9]+/commits)/.+"
+)
 """Control objects by key (docs/format.md, "Keys")."""
 
 
