@@ -68,18 +68,15 @@ class Ledger:
             raise self._damaged(number, f"it says that it is entry {entry.number}")
         return entry
 
-    def entries(self) -> Iterator[Entry]:
-        """Yield all entries, oldest first, each as :meth:`read` does."""
-        for number in range(FIRST, self._head_number() + 1):
+    def entries(self, *, newest_first: bool = False) -> Iterator[Entry]:
+        """Yield all entries, oldest first unless told, each as :meth:`read` does: signatures are not proven."""
+        numbers = range(FIRST, self._head_number() + 1)
+        for number in reversed(numbers) if newest_first else numbers:
             yield self.read(number)
 
     def find(self, entry_id: str) -> Entry | None:
         """Return the entry of that id, newest first; None if there is none."""
-        for number in range(self._head_number(), 0, -1):
-            entry = self.read(number)
-            if entry.id == entry_id:
-                return entry
-        return None
+        return next((entry for entry in self.entries(newest_first=True) if entry.id == entry_id), None)
 
     def signers(self, head: Entry) -> Signers:
         """Return who may sign after ``head``, proven along the chain of the entries that decide it.

@@ -49,6 +49,7 @@ def test_entries_are_behind_each_other() -> None:
     store = MemoryStore()
     entries = filled(store)
     assert [entry.number for entry in entries] == [1, 2, 3, 4, 5, 6]
+    assert list(ledger(store).entries(newest_first=True)) == entries[::-1]
     assert [entry.place.signers_at for entry in entries] == [0, 1, 1, 1, 4, 4]
     assert [entry.signer for entry in entries][4] == key(2).public.fingerprint
     assert problems(store) == []
