@@ -261,7 +261,7 @@ class _Chain:
         first = self._report.entries[0] if self._report.entries else entry
         if place.ledger != first.place.ledger:
             self._find(number, Problem.INSERTED, f"entry {number} belongs to another ledger")
-        if number == FIRST and place.previous is not None:
+        if number == FIRST and (place.previous is not None or place.signers_at):
             self._find(number, Problem.ALTERED, "the first entry names one before it")
         if before is not None and place.previous != before.sha256:
             self._find(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seawall.evidence.canonical import canonical, parse_canonical
-from seawall.evidence.entry import Entry
+from seawall.evidence.entry import Entry, Place, seal_entry
 from seawall.evidence.envelope import parse_envelope, seal
 from seawall.evidence.errors import EvidenceUnfit, LedgerDamaged, LedgerMissing, SignerUnproven
 from seawall.evidence.keys import PublicKey, SigningKey
@@ -23,6 +23,7 @@ from seawall.storage.memory import MemoryStore
 from seawall.storage.posix import PosixStore
 from tests.support.manual_clock import ManualClock
 from tests.unit.evidence.sample_ledger import (
+    STARTED,
     copied_to,
     drill,
     filled,
@@ -211,6 +212,16 @@ def test_a_second_genesis_is_found(store: MemoryStore) -> None:
     genesis = Genesis(name="main", public_key=key(1).public.pem, label="x")
     store.put(object_key(7), forge(entries_of(store)[-1], genesis, key(1), signers_at=4))
     assert problems(store) == [(7, Problem.UNSIGNED)]
+
+
+@pytest.mark.parametrize(("previous", "signers_at"), [("ab" * 32, 0), (None, 3)])
+def test_a_first_entry_that_is_not_the_first_is_found(previous: str | None, signers_at: int) -> None:
+    """A ledger whose beginning was cut off, and its next entry signed anew as the first."""
+    genesis = Genesis(name="main", public_key=key(1).public.pem, label="x")
+    place = Place("cd" * 16, 1, previous, signers_at)
+    store = MemoryStore()
+    store.put(object_key(1), seal_entry(genesis, place, key(1), entry_id="ab" * 16, at=STARTED))
+    assert problems(store) == [(1, Problem.ALTERED)]
 
 
 @pytest.mark.parametrize("name", ["7.json", "0000006.json", "000000.json", "1.json"])
