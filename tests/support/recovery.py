@@ -201,11 +201,17 @@ class Protected:
         )
 
     def archive_now(self, epoch: int = 1) -> SegmentName:
-        """Close the current WAL segment and wait until all repositories have it; return it."""
+        """Close the current WAL segment and wait until all repositories have it, and the archiver is done with
+        it and all before it (a segment may be pushed ahead of a ``.backup``); return it."""
         self.cluster.sql("SELECT pg_logical_emit_message(true, 'seawall-test', 'x')")
         name = str(self.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn())"))
         self.cluster.sql("SELECT pg_switch_wal()")
         self.wait_for_wal(name, epoch)
+        status = self.cluster.data / "pg_wal" / "archive_status"
+        wait_until(
+            lambda: all(path.stem > name for path in status.glob("*.ready")),
+            f"the archiver to get past {name}",
+        )
         return SegmentName.parse(name, self.cluster.control().wal_segment_bytes)
 
     def wait_for_wal(self, name: str, epoch: int = 1) -> None:
