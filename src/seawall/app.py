@@ -207,7 +207,12 @@ class App(NamedTuple):
         servers = [cluster.primary.data for cluster in self.plan.clusters.values()]
         urls = [settings.url for settings in self.plan.repositories.values()]
         folders = [Path(url.removeprefix("file://")) for url in urls if url.startswith("file:///")]
-        return load_or_create_key(self.plan.state, apart_from=[*servers, *folders])
+        owners = [folder.stat() for folder in servers if folder.exists()]
+        return load_or_create_key(
+            self.plan.state,
+            apart_from=[*servers, *folders],
+            folder_owner=(owners[0].st_uid, owners[0].st_gid) if owners else None,
+        )
 
     def audit_target(self, cluster: str) -> ClusterTarget:
         """Return what an audit looks at for ``cluster``; stores and servers are reached only then."""

@@ -105,10 +105,14 @@ def read_public_key(path: Path) -> PublicKey:
         raise EvidenceKeyUnusable(f"the public key {path} can't be read: {error.strerror}") from error
 
 
-def load_or_create_key(state_directory: Path, *, apart_from: Iterable[Path] = ()) -> SigningKey:
+def load_or_create_key(
+    state_directory: Path, *, apart_from: Iterable[Path] = (), folder_owner: tuple[int, int] | None = None
+) -> SigningKey:
     """Return this host's signing key, making it on first use.
 
-    ``apart_from`` are folders that must not hold it: data directories, repositories.
+    ``apart_from`` are folders that must not hold it: data directories, repositories. The state directory belongs
+    to the server's user (``wal push`` keeps its key there): where root has to make it, it is given to
+    ``folder_owner``, a user and group id. The signing key stays root's.
 
     Raises:
         EvidenceKeyUnusable, EvidenceKeyExposed: nothing was changed.
@@ -121,7 +125,7 @@ def load_or_create_key(state_directory: Path, *, apart_from: Iterable[Path] = ()
     except FileNotFoundError:
         pass  # first use: made below
     try:
-        _create_key(path)
+        _create_key(path, folder_owner)
         return _read_key(path)
     except OSError as error:
         raise EvidenceKeyUnusable(
@@ -155,6 +159,11 @@ def _read_key(path: Path) -> SigningKey:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             raise EvidenceKeyUnusable(f"the signing key {path} is no regular file")
+        if state.st_uid != os.geteuid():
+            raise EvidenceKeyExposed(
+                f"the signing key {path} is that of another user (uid {state.st_uid}), who could sign with it",
+                hint=f"run it as that user, or move the key aside: ls -l {path}",
+            )
         if state.st_mode & 0o077:
             raise EvidenceKeyExposed(
                 f"the signing key {path} is open to other users (mode {stat.S_IMODE(state.st_mode):04o})",
@@ -173,8 +182,11 @@ def _read_key(path: Path) -> SigningKey:
     return SigningKey(key)
 
 
-def _create_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+def _create_key(path: Path, folder_owner: tuple[int, int] | None) -> None:
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder_owner is not None and os.geteuid() == 0:
+            os.chown(path.parent, *folder_owner)
     temporary = path.with_name(f".{KEY_NAME}.{secrets.token_hex(6)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

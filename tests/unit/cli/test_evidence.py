@@ -179,6 +179,14 @@ def test_a_plans_evidence_is_kept_far_from_the_primary(plan: Path, tmp_path: Pat
     evidence("list", "--plan", plan, "--repository", "near").succeeded()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives anything away")
+def test_the_servers_user_can_still_write_its_state(plan: Path, tmp_path: Path) -> None:
+    os.chown(tmp_path / "data", 12345, 12345)
+    App.load(plan).evidence_key()
+    assert (tmp_path / "state").stat().st_uid == 12345
+    assert (tmp_path / "state" / KEY_NAME).stat().st_uid == 0
+
+
 def test_a_repository_that_was_not_made(plan: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "far")
     evidence("note", "x", "--plan", plan).failed_with(31)

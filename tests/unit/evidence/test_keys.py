@@ -68,6 +68,26 @@ def test_a_link_and_a_pipe_are_no_keys(tmp_path: Path) -> None:
         load_or_create_key(tmp_path / "c")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives anything away")
+def test_root_gives_the_state_directory_away_and_keeps_the_key(tmp_path: Path) -> None:
+    """``wal push`` runs as the server's user, and has to write in the same directory."""
+    load_or_create_key(tmp_path / "made", folder_owner=(12345, 12346))
+    made = (tmp_path / "made").stat()
+    assert (made.st_uid, made.st_gid) == (12345, 12346)
+    assert (tmp_path / "made" / KEY_NAME).stat().st_uid == 0
+    (tmp_path / "there").mkdir()
+    load_or_create_key(tmp_path / "there", folder_owner=(12345, 12346))
+    assert (tmp_path / "there").stat().st_uid == 0, "what is there is left as it is"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of others")
+def test_a_key_that_another_user_put_there_is_not_used(tmp_path: Path) -> None:
+    load_or_create_key(tmp_path)
+    os.chown(tmp_path / KEY_NAME, 12345, 12345)
+    with pytest.raises(EvidenceKeyExposed, match="another user"):
+        load_or_create_key(tmp_path)
+
+
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EvidenceKeyUnusable):
