@@ -21,6 +21,7 @@ from seawall.repository.repository import Repository
 from seawall.storage.errors import ObjectMissing
 from seawall.storage.memory import MemoryStore
 from seawall.storage.posix import PosixStore
+from tests.support.faulty_store import FaultyStore
 from tests.support.manual_clock import ManualClock
 from tests.unit.evidence.sample_ledger import (
     STARTED,
@@ -245,7 +246,9 @@ def test_other_files_beside_a_copy_are_remarked_on(store: MemoryStore, tmp_path:
 
 def test_a_huge_file_is_not_read(store: MemoryStore) -> None:
     store.put(object_key(7), b"{" * (5 << 20))
-    assert problems(store) == [(7, Problem.ALTERED)]
+    traced = FaultyStore(store)
+    assert [finding.problem for finding in verify_ledger(place_in(traced)).findings] == [Problem.ALTERED]
+    assert ("get", object_key(6)) in traced.trace and ("get", object_key(7)) not in traced.trace
 
 
 @pytest.mark.parametrize("left", range(1, COUNT + 1))
