@@ -1,4 +1,4 @@
-"""Secrets out of text that a server shows: commands, connection strings, addresses.
+"""Text that a server shows, made fit to be shown: without secrets, and without what a terminal would obey.
 
 An ``archive_command`` is written by people, so passwords stand in it in every way that shells and tools know. What
 looks like one is replaced; too much is better than too little.
@@ -40,3 +40,12 @@ def masked(text: str, secrets: tuple[str, ...] = ()) -> str:
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
+
+
+_NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters replaced, as a name in a database may hold a terminal's escape
+    sequences, and bytes that are no text. Line ends and tabs stay."""
+    return _NOT_PRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from seawall.audit.masking import printable
 from seawall.model.fact import FactUnknown
 from seawall.plan.model import Waiver
 
@@ -106,7 +107,7 @@ class Story:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # not slotted: Rule[X](…) would fail (typing sets __orig_class__)
 class Rule(Generic[FactsT]):
     """One rule. ``id`` is stable: waivers, scripts and links rely on it.
 
@@ -155,12 +156,7 @@ class Finding:
 def apply_rules(rules: Iterable[Rule[FactsT]], facts: FactsT, *, subject: str = "") -> list[Finding]:
     """Judge ``facts`` by every rule, in their order. ``subject`` names what the facts are about, for verdicts
     that don't say it themselves."""
-    findings: list[Finding] = []
-    for rule in rules:
-        for verdict in _verdicts(rule, facts):
-            named = verdict if verdict.subject else _about(verdict, subject)
-            findings.append(Finding(rule, named))
-    return findings
+    return [Finding(rule, _about(verdict, subject)) for rule in rules for verdict in _verdicts(rule, facts)]
 
 
 def _verdicts(rule: Rule[FactsT], facts: FactsT) -> tuple[Verdict, ...]:
@@ -172,4 +168,12 @@ def _verdicts(rule: Rule[FactsT], facts: FactsT) -> tuple[Verdict, ...]:
 
 
 def _about(verdict: Verdict, subject: str) -> Verdict:
-    return Verdict(verdict.result, verdict.text, subject, verdict.evidence, verdict.remedy, verdict.severity)
+    """Name the subject where the verdict doesn't, and make what servers and plans say fit to be shown."""
+    return Verdict(
+        verdict.result,
+        printable(verdict.text),
+        printable(verdict.subject or subject),
+        tuple(printable(line) for line in verdict.evidence),
+        printable(verdict.remedy),
+        verdict.severity,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from seawall.audit.facts import ClusterFacts, ServiceFacts
 from seawall.audit.headline import headline_of
+from seawall.audit.masking import printable
 from seawall.audit.report import AuditReport, Headline, in_order_of_weight
 from seawall.audit.rule import Finding, Rule, apply_rules
 from seawall.audit.rules import (
@@ -78,10 +79,10 @@ def make_report(
     """Return the report of findings from whatever rules, with the waivers applied as of ``now``."""
     weighed = apply_waivers(findings, waivers, now.date())
     return AuditReport(
-        target,
+        printable(target),
         now,
-        tuple(about),
-        tuple(headlines),
+        tuple(printable(line) for line in about),
+        tuple(Headline(*map(printable, (item.subject, item.lost, item.back))) for item in headlines),
         in_order_of_weight(weighed),
         tuple(idle_waivers(weighed, waivers)),
     )

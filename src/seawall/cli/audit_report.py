@@ -24,7 +24,7 @@ def show_report(report: AuditReport, *, shows_all: bool, console: Console | None
     """Print the report; what passed and what doesn't apply only as counts, unless ``shows_all``."""
     out = console or Console(highlight=False, markup=False, soft_wrap=False)
     out.width = min(out.width, _WIDEST)
-    out.print(Text(f"seawall audit {report.target}", style="bold"), overflow="fold")
+    _hanging(out, "", f"seawall audit {report.target}", indent=0, style="bold")
     for line in report.about:
         _hanging(out, "", line, indent=0)
     for headline in report.headlines:
@@ -41,9 +41,9 @@ def show_report(report: AuditReport, *, shows_all: bool, console: Console | None
         if shows_all:
             _show_quiet(out, result, report.with_result(result))
     for waiver in report.idle_waivers:
-        out.print(
-            Text(f"\nthe waiver of {waiver.rule} has nothing to waive: remove it from the plan", style="dim")
-        )
+        out.print()
+        text = f"the waiver of {waiver.rule} has nothing to waive: remove it from the plan"
+        _hanging(out, "", text, indent=0, style="dim")
     out.print()
     _hanging(out, "", _summary(report, shows_all=shows_all), indent=0, style="bold")
 

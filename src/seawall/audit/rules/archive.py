@@ -191,7 +191,7 @@ def _waits_for_restart(server: ServerHealth) -> Verdict:
         return passed("no setting of the archive waits for a restart")
     return failed(
         f"{' and '.join(waiting)} was changed and waits for a restart: what is in the file protects nothing yet",
-        evidence=[f"{name} = {server.settings.values[name]} (in force)" for name in waiting],
+        evidence=[f"{name} = {server.settings.values.get(name, 'not shown')} (in force)" for name in waiting],
     )
 
 
@@ -216,9 +216,9 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
         "No WAL leaves the server",
         "A backup without WAL brings back one moment: its own end. Whatever was committed since is gone.",
         Story(
-            "GitLab lost six hours of data in 2017: the newest usable copy was a snapshot taken by chance; there "
-            "was no "
-            "archived WAL to roll it forward.",
+            "GitLab lost six hours of data in January 2017. There was no archive of WAL, so the newest snapshot, "
+            "taken by chance, "
+            "could not be rolled forward.",
             "https://about.gitlab.com/blog/2017/02/10/postmortem-of-database-outage-of-january-31/",
         ),
         "seawall init URL   # prints the settings for archiving, and changes nothing",

@@ -138,9 +138,10 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
         "the next "
         "half minute takes the archive's copy, and the archive has a hole or a file of zeros.",
         Story(
-            "Barman wrote barman-wal-archive because rsync and scp report success before the segment is synced on "
-            "the other side (release notes of 2.6).",
-            "https://docs.pgbarman.org/",
+            "PostgreSQL's own archive module, basic_archive, copies to a temporary name, syncs and renames. The "
+            "cp of the "
+            "documentation's example does none of it, and is what most servers run.",
+            "https://www.postgresql.org/docs/current/basic-archive.html",
         ),
         "add a sync of the file and of nothing else: … && sync /archive/%f; better, " + HOW_TO_ARCHIVE,
         on_own_primary(

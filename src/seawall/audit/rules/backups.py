@@ -267,7 +267,7 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
             "CloudNordic, August 2023: ransomware reached the servers, the primary and the secondary backups "
             "through one "
             "network, and nearly all customers lost everything.",
-            "https://en.wikipedia.org/wiki/CloudNordic",
+            "https://www.theregister.com/2023/08/23/ransomware_wipes_cloudnordic/",
         ),
         "add a second repository with another account or provider; one backup feeds both",
         _one_copy,

@@ -89,6 +89,13 @@ def _lifecycle(facts: ClusterFacts) -> Iterator[Verdict]:
             )
 
 
+_LIFECYCLE_STORY = Story(
+    "WAL-G issue 1869: a lifecycle policy removed the WAL between full backups after 30 days, and with it the "
+    "use of the "
+    "backups that were kept.",
+    "https://github.com/wal-g/wal-g/issues/1869",
+)
+
 RULES: tuple[Rule[ClusterFacts], ...] = (
     Rule(
         "access-host-can-delete",
@@ -109,10 +116,7 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
         Severity.HIGH,
         "The lock is missing or shorter than what is to be kept",
         "What is unlocked while it is still needed can be deleted, by an intruder or by a mistake.",
-        Story(
-            "WAL-G issue 1869: a bucket's own rules removed WAL that backups still needed.",
-            "https://github.com/wal-g/wal-g/issues/1869",
-        ),
+        _LIFECYCLE_STORY,
         _LONGER,
         _lock_is_short,
     ),
@@ -123,10 +127,7 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
         "A rule that expires objects by age knows nothing about backups: it removes the oldest WAL and packs "
         "that a kept "
         "backup still needs.",
-        Story(
-            "WAL-G issue 1869: WAL disappeared by the bucket's lifecycle.",
-            "https://github.com/wal-g/wal-g/issues/1869",
-        ),
+        _LIFECYCLE_STORY,
         "remove every Expiration rule on current objects; keep those on noncurrent versions",
         _lifecycle,
     ),

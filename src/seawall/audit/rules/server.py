@@ -213,8 +213,9 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
         "Pages fail their checksum",
         "The damage is there now. Retention deletes the backups that still hold the good pages while nobody looks.",
         Story(
-            "Instagram's and others' talks on silent disk errors led to this counter in PostgreSQL 12: until then a "
-            "failed checksum was one line in a log.",
+            "The counter came with PostgreSQL 12. Before, a failed checksum was one line in a log, and damage "
+            "was found when "
+            "a query or a dump stopped at it.",
             "https://www.postgresql.org/docs/current/checksums.html",
         ),
         "keep every old backup; find the relation: pg_amcheck --all --heapallindexed; restore it from before the "
@@ -298,9 +299,9 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
         "The configuration files have mistakes",
         "A running server reads a bad line and goes on as before. The next start, which is in a disaster, fails on it.",
         Story(
-            "GitLab's primary would not start after its settings were changed during the outage of 2017: "
-            "max_connections "
-            "was too high for the machine.",
+            "GitLab, January 2017: after a setting was changed PostgreSQL refused to start, because "
+            "max_connections had been "
+            "too high for the machine for almost a year, and nobody had restarted it since.",
             "https://about.gitlab.com/blog/2017/02/10/postmortem-of-database-outage-of-january-31/",
         ),
         "correct the lines, then: SELECT * FROM pg_file_settings WHERE error IS NOT NULL",
