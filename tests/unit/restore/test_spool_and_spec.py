@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +61,13 @@ def get(spool: Spool, wanted: str, archive: Archive) -> tuple[int, Path]:
 def test_the_spec_is_read_as_it_was_written() -> None:
     assert RestoreSpec.decode(SPEC.encode()) == SPEC
     assert b"secret-value" not in SPEC.encode()
+    older = json.loads(SPEC.encode())
+    del older["ahead"]
+    for folder in older["path"]:
+        del folder["is_partial"]
+    assert RestoreSpec.decode(json.dumps(older).encode()) == SPEC, (
+        "what an older Seawall prepared is started now"
+    )
     with pytest.raises((ValueError, KeyError, TypeError)):
         RestoreSpec.decode(b"{}")
 

@@ -17,6 +17,7 @@ from seawall.model.wal_name import SegmentName
 SPEC_NAME = "restore.json"
 SPOOL_NAME = "spool"
 LOG_NAME = "server.log"
+_AHEAD = 8
 
 
 def work_directory(data_directory: Path) -> Path:
@@ -61,7 +62,7 @@ class RestoreSpec:
     repositories: tuple[RepositoryAddress, ...]
     path: tuple[WalFolder, ...]
     histories: dict[int, str]
-    ahead: int = 8
+    ahead: int = _AHEAD
     """How many segments may lie ready at once, that which is asked for included."""
 
     def epoch_of(self, segment: SegmentName) -> int | None:
@@ -87,5 +88,6 @@ class RestoreSpec:
             ),
             path=tuple(WalFolder(**item) for item in fields["path"]),
             histories={int(timeline): text for timeline, text in fields["histories"].items()},
-            ahead=fields["ahead"],
+            # A directory that an older Seawall prepared, and that is started now, must still recover.
+            ahead=fields.get("ahead", _AHEAD),
         )
