@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -51,7 +50,12 @@ _MOMENTS = "--latest, --to, --to-lsn, --to-xid, --to-name or --immediate"
 @click.option(
     "--claimed-by", default=None, help="Who takes the cluster over (with --as primary); else this user."
 )
-@click.option("--start", "starts", is_flag=True, help="Start the server, wait, and run the plan's checks.")
+@click.option(
+    "--start",
+    "starts",
+    is_flag=True,
+    help="Start the server (through its owner), wait, and run the plan's checks.",
+)
 @click.option(
     "--action",
     type=click.Choice(["promote", "pause", "shutdown"]),
@@ -217,9 +221,14 @@ def _show(report: RestoreReport, request: RestoreRequest, app: App) -> None:
     print(f"  took: {times}")
     if report.started:
         print(f"  the server runs: socket {report.socket_directory or '-'}, port {report.port}")
-    else:
-        options = f"-D {shlex.quote(report.data_directory)}"
+    elif report.start_command:
         print(
-            f"next: pg_ctl start {options}   (as the server's owner; it recovers, then accepts connections)"
+            f"next: {report.start_command}   (as {_starter(report)}; it recovers, then accepts connections)"
         )
+    else:
+        print(f"next: {report.owner} has to start it, see the note")
     sys.stdout.flush()
+
+
+def _starter(report: RestoreReport) -> str:
+    return "the server's owner" if report.owner == "nobody" else "root"

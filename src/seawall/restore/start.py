@@ -8,12 +8,11 @@ anybody is told that the service is back.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seawall.model.clock import Clock
-from seawall.model.errors import SeawallError
 from seawall.model.lsn import Lsn
 from seawall.postgres.errors import ServerNotReady, ServerStartFailed
 from seawall.postgres.programs import ServerPrograms
@@ -23,23 +22,23 @@ from seawall.postgres.server.lifecycle import (
     run_until_stopped,
     start_server,
     wait_for_milestone,
+    wait_until_stopped,
 )
+from seawall.postgres.server.owned import LogFile, ServerLog, owners_log, start_through_owner
 from seawall.postgres.server.running import RunningServer
+from seawall.postgres.server.user import server_user
 from seawall.repository.backups.record import BackupRecord
+from seawall.restore.asking import Answers, Questions, ask
 from seawall.restore.directory.configure import command_line_settings, finish_recovery
 from seawall.restore.directory.copy import Layout
 from seawall.restore.errors import CheckFailed, RecoveryFailed, RecoveryStalled
 from seawall.restore.planning.moment import AtTime, Moment, TargetAction
-from seawall.restore.planning.request import Check, CheckResult, OnPhase, RestoreReport, RestoreRequest
+from seawall.restore.planning.request import Check, OnPhase, RestoreReport, RestoreRequest
 from seawall.restore.planning.spec import LOG_NAME, SPOOL_NAME, work_directory
+from seawall.restore.serving import Serving
 
-if TYPE_CHECKING:
-    from seawall.postgres.session import ServerSession
-
+_TAIL_CHARACTERS = 2000
 _LAST_COMMIT = re.compile(r"last completed transaction was at log time (.+)$", re.MULTILINE)
-_STOPPED_AT = re.compile(
-    r"recovery stopping (?:before|after) (?:commit|abort) of transaction \d+, time (.+)$", re.MULTILINE
-)
 _REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 
 
@@ -48,12 +47,14 @@ def start_and_watch(
     record: BackupRecord,
     layout: Layout,
     programs: ServerPrograms,
+    serving: Serving,
     moment: Moment,
     report: RestoreReport,
     clock: Clock,
     on_phase: OnPhase,
 ) -> None:
-    """Start recovery, wait for its outcome, clean up, check; fill in ``report``.
+    """Start recovery, by the directory's owner if it has one; wait for the outcome, clean up, check; fill in
+    ``report``.
 
     Raises:
         RecoveryFailed: the server gave up; the message ends with its log's last lines.
@@ -61,24 +62,28 @@ def start_and_watch(
         CheckFailed: it runs, and a check of the plan says no.
     """
     data = layout.data_directory
-    log = work_directory(data) / LOG_NAME
+    log: ServerLog = (
+        LogFile(work_directory(data) / LOG_NAME) if serving.is_nobodys else owners_log(serving.owner)
+    )
     began = clock.monotonic()
     on_phase("recover", 0, None)
     try:
-        server = _recover(request, layout, programs, log, clock)
+        server = _recover(request, layout, programs, serving, log, clock)
     except ServerStartFailed as error:
+        said = log.text()[-_TAIL_CHARACTERS:] or error.message
         raise RecoveryFailed(
-            f"PostgreSQL gave up the recovery of {data}:\n{error.fields.get('log', '')}",
-            hint=f"the whole log is in {log}; run the restore again after mending the cause, or choose another moment",
+            f"PostgreSQL gave up the recovery of {data}:\n{said}",
+            hint=f"the whole log is in {log.where}; run the restore again after mending the cause, or choose another "
+            "moment",
         ) from error
     except ServerNotReady as error:
         raise RecoveryStalled(
             f"the server in {data} did not reach {moment} within {request.deadline_s:.0f} s",
-            hint=f"it goes on; watch {log}, and raise --deadline next time",
+            hint=f"it goes on; watch {log.where}, and raise --deadline next time",
         ) from error
     report.seconds["recover"] = clock.monotonic() - began
     report.started = server is not None
-    _read_log(log, report)
+    _read_log(log.text(), report)
     if server is None:
         return
     report.port = server.port
@@ -88,52 +93,56 @@ def start_and_watch(
         _empty_spool(data)
     on_phase("check", 0, None)
     began = clock.monotonic()
-    _ask(request, server, report, _recovered_to(report, moment, record))
+    recovered_to = _recovered_to(report, moment, record)
+    checks = tuple(_about(check, recovered_to) for check in request.checks)
+    answers = ask(_questions(request, server, checks), server_user(data))
+    report.timeline, report.databases = answers.timeline, answers.databases
+    report.checks += answers.checks
     report.seconds["check"] = clock.monotonic() - began
-    _judge(report)
+    _judge(report, answers)
 
 
 def _recover(
-    request: RestoreRequest, layout: Layout, programs: ServerPrograms, log: Path, clock: Clock
+    request: RestoreRequest,
+    layout: Layout,
+    programs: ServerPrograms,
+    serving: Serving,
+    log: ServerLog,
+    clock: Clock,
 ) -> RunningServer | None:
     """Start and wait; return the running server, None where the target action shut it down."""
-    launch = Launch(log_file=log, settings=command_line_settings(layout))
-    data = layout.data_directory
+    data, own_log = layout.data_directory, work_directory(layout.data_directory) / LOG_NAME
+    launch = Launch(log_file=own_log, settings=command_line_settings(layout))
+    deadline_s, ends_at = request.deadline_s, clock.monotonic() + request.deadline_s
     if request.action is TargetAction.SHUTDOWN:
-        is_clean = run_until_stopped(data, programs, launch, deadline_s=request.deadline_s, clock=clock)
-        if not is_clean or "shutdown at recovery target" not in _text(log):
-            raise ServerStartFailed(
-                "it ended before its target", hint=f"the whole log is in {log}", log=_text(log)[-2000:]
-            )
+        if serving.is_nobodys:
+            is_clean = run_until_stopped(data, programs, launch, deadline_s=deadline_s, clock=clock)
+        else:
+            start_through_owner(serving.owner, data, deadline_s=deadline_s, clock=clock, may_end=True)
+            is_clean = wait_until_stopped(data, deadline_s=ends_at - clock.monotonic(), clock=clock)
+        if not is_clean or "shutdown at recovery target" not in log.text():
+            raise ServerStartFailed("it ended before its target", hint=f"the whole log is in {log.where}")
         return None
-    start_server(data, programs, launch, until=Milestone.LAUNCHED, deadline_s=request.deadline_s, clock=clock)
+    if serving.is_nobodys:
+        start_server(data, programs, launch, until=Milestone.LAUNCHED, deadline_s=deadline_s, clock=clock)
+    else:
+        start_through_owner(serving.owner, data, deadline_s=deadline_s, clock=clock)
     wanted = Milestone.ANSWERING if request.action is TargetAction.PAUSE else Milestone.PROMOTED
-    server = wait_for_milestone(data, log, wanted, deadline_s=request.deadline_s, clock=clock)
+    left_s = ends_at - clock.monotonic()
+    server = wait_for_milestone(data, own_log, wanted, deadline_s=left_s, clock=clock)
     if request.action is TargetAction.PAUSE:
-        _wait_for_pause(request, server, request.deadline_s, clock)
+        ask(_questions(request, server, pause_within_s=deadline_s), server_user(data))
     return server
 
 
-def _wait_for_pause(request: RestoreRequest, server: RunningServer, deadline_s: float, clock: Clock) -> None:
-    """Wait until replay stands still at the target: consistent is not yet there."""
-    deadline = clock.monotonic() + deadline_s
-    with _session(request, server, "postgres") as session:
-        while session.query_one("SELECT pg_get_wal_replay_pause_state()")[0] != "paused":
-            if clock.monotonic() > deadline:
-                raise ServerNotReady("replay did not pause at its target", hint="look at the server's log")
-            clock.sleep(0.05)
-
-
-def _session(request: RestoreRequest, server: RunningServer, database: str) -> ServerSession:
-    from seawall.postgres.session import connect
-
-    return connect(_dsn(request, server, database), search_path=None, application_name="seawall restore")
-
-
-def _dsn(request: RestoreRequest, server: RunningServer, database: str) -> str:
+def _questions(
+    request: RestoreRequest,
+    server: RunningServer,
+    checks: tuple[Check, ...] = (),
+    pause_within_s: float | None = None,
+) -> Questions:
     host = str(server.socket_directory) if server.socket_directory else "localhost"
-    quoted = database.replace("\\", "\\\\").replace("'", "\\'")
-    return f"host='{host}' port={server.port} dbname='{quoted}' user={request.user or _owner_name(server)}"
+    return Questions(host, server.port, request.user or _owner_name(server), checks, pause_within_s)
 
 
 def _owner_name(server: RunningServer) -> str:
@@ -148,43 +157,20 @@ def _owner_name(server: RunningServer) -> str:
     return "postgres" if name == "root" else name
 
 
-def _ask(
-    request: RestoreRequest, server: RunningServer, report: RestoreReport, recovered_to: datetime | None
-) -> None:
-    from seawall.postgres.databases import check_every_database
-
-    with _session(request, server, "postgres") as session:
-        (report.timeline,) = session.query_one("SELECT timeline_id FROM pg_control_checkpoint()")
-        (is_recovering,) = session.query_one("SELECT pg_is_in_recovery()")
-        if not is_recovering:
-            # pg_control shows the new timeline only after its first checkpoint; the WAL file name at once.
-            (name,) = session.query_one("SELECT pg_walfile_name(pg_current_wal_lsn())")
-            report.timeline = int(name[:8], 16)
-    for verdict in check_every_database(_dsn(request, server, "postgres")):
-        if not verdict.is_meant_to_refuse:
-            report.databases[verdict.name] = verdict.refusal or "ok"
-    report.checks += [_put(check, request, server, recovered_to) for check in request.checks]
+def _about(check: Check, recovered_to: datetime | None) -> Check:
+    """Return a check whose SQL names the moment that was reached."""
+    at = recovered_to or datetime.now(UTC)
+    return replace(
+        check, sql=check.sql.replace(":recovered_to", f"timestamptz '{at:%Y-%m-%d %H:%M:%S.%f+00}'")
+    )
 
 
-def _put(
-    check: Check, request: RestoreRequest, server: RunningServer, recovered_to: datetime | None
-) -> CheckResult:
-    sql = check.sql
-    if ":recovered_to" in sql:
-        at = recovered_to or datetime.now(UTC)
-        sql = sql.replace(":recovered_to", f"timestamptz '{at:%Y-%m-%d %H:%M:%S.%f+00}'")
-    try:
-        with _session(request, server, check.database) as session:
-            rows = session.query_all(sql)
-    except SeawallError as error:
-        return CheckResult(check.name, False, error.message)
-    value = rows[0][0] if rows and rows[0] else None
-    return CheckResult(check.name, value is True, f"returned {value}")
-
-
-def _judge(report: RestoreReport) -> None:
+def _judge(report: RestoreReport, answers: Answers) -> None:
     refused = [f"database {name}: {answer}" for name, answer in report.databases.items() if answer != "ok"]
     failed = [f"check {item.name!r}: {item.detail}" for item in report.checks if not item.is_ok]
+    if not report.is_primary and answers.archive_mode != "off":
+        # Only the command line of its owner's configuration can overrule postgresql.auto.conf.
+        failed.append(f"it is a copy, and archives (archive_mode = {answers.archive_mode}): stop it")
     if refused or failed:
         raise CheckFailed(
             "the server was restored and runs, but: " + "; ".join(refused + failed),
@@ -196,9 +182,8 @@ def _judge(report: RestoreReport) -> None:
         )
 
 
-def _read_log(log: Path, report: RestoreReport) -> None:
+def _read_log(text: str, report: RestoreReport) -> None:
     """Take from the server's own words (``lc_messages`` is C) where it ended."""
-    text = _text(log)
     done = _REDO_DONE.findall(text)
     if done:
         report.recovered_to_lsn = Lsn.parse(done[-1])
@@ -219,13 +204,6 @@ def _recovered_to(report: RestoreReport, moment: Moment, record: BackupRecord) -
     if isinstance(moment, AtTime):
         return moment.time
     return report.last_transaction_at or record.stopped_at
-
-
-def _text(log: Path) -> str:
-    try:
-        return log.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
 
 
 def _empty_spool(data: Path) -> None:

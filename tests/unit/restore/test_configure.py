@@ -36,7 +36,14 @@ def record(tablespace_map: bytes = b"") -> BackupRecord:
     )
 
 
-def prepare(folder: Path, backup: BackupRecord, *, is_primary: bool = False, major: int = 16) -> Path:
+def prepare(
+    folder: Path,
+    backup: BackupRecord,
+    *,
+    is_primary: bool = False,
+    major: int = 16,
+    has_configuration: bool = False,
+) -> Path:
     data = folder / "data"
     data.mkdir()
     layout = Layout(data, folder / "data.config", {16400: folder / "new\\place"})
@@ -47,6 +54,7 @@ def prepare(folder: Path, backup: BackupRecord, *, is_primary: bool = False, maj
         "seawall wal get",
         is_primary,
         archive_command="seawall wal push %p",
+        has_configuration=has_configuration,
     )
     prepare_recovery(layout, backup, setup, major)
     return data
@@ -71,3 +79,35 @@ def test_a_new_primary_archives_by_its_own_command_not_by_the_sources_library(
 def test_a_copy_never_archives(tmp_path: Path) -> None:
     settings = (prepare(tmp_path, record()) / "postgresql.auto.conf").read_text().splitlines()
     assert "archive_mode = 'off'" in settings
+
+
+def test_a_configuration_from_outside_brings_what_it_includes(tmp_path: Path) -> None:
+    """Debian's says ``include_dir 'conf.d'``: without that folder the server does not start."""
+    beside = tmp_path / "data.config" / "0"
+    (beside / "conf.d").mkdir(parents=True)
+    (beside / "postgresql.conf").write_text(
+        "include_dir = 'conf.d'\n#include 'commented'\ninclude_dir 'empty'\n"
+        "include_if_exists 'missing.conf'\ninclude '../up.conf'\ninclude '/etc/live.conf'\n"
+    )
+    (beside / "conf.d" / "memory.conf").write_text("work_mem = 5MB\ninclude 'more/deep.conf'\n")
+    (beside / "conf.d" / "readme.txt").write_text("nobody reads this")
+    (beside / "conf.d" / "more").mkdir()
+    (beside / "conf.d" / "more" / "deep.conf").write_text("jit = off\n")
+    (beside / "commented").write_text("")
+    (beside.parent / "up.conf").write_text("")
+    data = prepare(tmp_path, record())
+    assert (data / "conf.d" / "memory.conf").read_text().startswith("work_mem = 5MB")
+    assert (data / "conf.d" / "more" / "deep.conf").read_text() == "jit = off\n"
+    assert list((data / "empty").iterdir()) == []
+    assert sorted(path.name for path in (data / "conf.d").iterdir()) == ["memory.conf", "more"]
+    assert not (data / "commented").exists() and not (tmp_path / "up.conf").exists()
+    text = (data / "postgresql.conf").read_text()
+    assert text.rstrip().endswith("# <<< Seawall paths") and f"hba_file = '{data}/pg_hba.conf'" in text
+
+
+def test_an_owners_own_configuration_gets_no_second_one_beside(tmp_path: Path) -> None:
+    (tmp_path / "data.config" / "0").mkdir(parents=True)
+    (tmp_path / "data.config" / "0" / "postgresql.conf").write_text("port = 5433\n")
+    data = prepare(tmp_path, record(), has_configuration=True)
+    assert not (data / "postgresql.conf").exists() and not (data / "pg_hba.conf").exists()
+    assert "archive_mode = 'off'" in (data / "postgresql.auto.conf").read_text()

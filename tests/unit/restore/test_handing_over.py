@@ -17,6 +17,7 @@ def test_what_root_wrote_is_the_servers_owners(tmp_path: Path) -> None:
     data, work = tmp_path / "data", tmp_path / "data.seawall"
     written = [
         *(data / name for name in ("backup_label", "postgresql.auto.conf", "global/pg_control")),
+        data / "conf.d" / "deep" / "memory.conf",
         *(work / name for name in ("restore.json", "spool/000000010000000000000001")),
     ]
     for path in written:
@@ -25,11 +26,16 @@ def test_what_root_wrote_is_the_servers_owners(tmp_path: Path) -> None:
     others, outside = data / "others", tmp_path / "outside"
     others.write_text("x")
     os.chown(others, *OTHER)
+    theirs = data / "base"
+    theirs.mkdir()
+    (theirs / "root's").write_text("x")
+    os.chown(theirs, *OTHER)
     outside.write_text("x")
     (data / "link").symlink_to(outside)
     hand_over(data, work, OWNER)
     for path in (data, data / "global", work, work / "spool", *written, data / "link"):
         assert (path.lstat().st_uid, path.lstat().st_gid) == OWNER, path
+    assert (theirs / "root's").stat().st_uid == 0, "somebody's folder is not entered"
     assert others.stat().st_uid == OTHER[0] and outside.stat().st_uid == 0
 
 

@@ -88,7 +88,8 @@ class ServerOwner:
 
     ``start`` and ``stop`` are command lines to run as ``runs_as``; None means that Seawall must not.
     ``advice`` says what a person does instead; ``settings_advice`` how settings are changed where
-    ALTER SYSTEM would be undone or is forbidden.
+    ALTER SYSTEM would be undone or is forbidden. ``cluster`` is (version, name) of a Debian cluster, ``unit``
+    the systemd unit.
     """
 
     kind: OwnerKind
@@ -100,6 +101,8 @@ class ServerOwner:
     may_alter_system: bool = False
     advice: str = ""
     settings_advice: str = ""
+    cluster: tuple[str, str] = ("", "")
+    unit: str = ""
 
     @property
     def may_start_and_stop(self) -> bool:
@@ -326,6 +329,8 @@ def _pg_ctlcluster(evidence: tuple[str, ...], seen: HostSignals) -> ServerOwner:
         ),
         runs_as="root" if by_systemd else "root or the server's user",
         may_alter_system=True,
+        cluster=(version, name),
+        unit=unit if by_systemd else "",
     )
 
 
@@ -339,6 +344,7 @@ def _systemd(evidence: tuple[str, ...], seen: HostSignals) -> ServerOwner:
         stop=("systemctl", "stop", unit),
         runs_as="root",
         may_alter_system=True,
+        unit=unit,
     )
 
 

@@ -2,13 +2,15 @@
 
 Whatever the source was (a standby, the result of an earlier restore, a subscriber of another server), the
 restored server must follow nobody, archive nothing unless it was made the primary, and stop where it was
-told. Command line settings apply as well: a configuration from Debian's /etc names the *source's* data
-directory, and ``postgres -D`` would obey it.
+told. All of it goes into ``postgresql.auto.conf``, which a server reads last and from its data directory, wherever its
+``config_file`` is: a Debian cluster obeys it as well. Command line settings apply to a server that Seawall starts: a
+configuration from Debian's /etc names the *source's* data directory, and ``postgres -D`` would obey it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,9 @@ _TARGETS = (
     "recovery_target_xid",
     "recovery_target_lsn",
 )
+_INCLUDE = re.compile(
+    r"^\s*(?:include(_dir|_if_exists)?)\s*=?\s*(?:'([^'\n]+)'|([^\s#']+))", re.MULTILINE | re.IGNORECASE
+)
 _ARCHIVE_LIBRARY_MAJOR = 15
 _SILENT_FILES = ("standby.signal", "recovery.conf", "promote", "fallback_promote", "postmaster.pid")
 
@@ -54,6 +59,8 @@ class RecoverySetup:
     """What the user asked for (``--set``); stays after promotion."""
     archive_command: str = ""
     """Only for a primary: how it archives on its new timeline."""
+    has_configuration: bool = False
+    """The directory's owner starts the server by a configuration of its own, as Debian's in /etc."""
 
 
 def prepare_recovery(layout: Layout, record: BackupRecord, setup: RecoverySetup, major: int) -> None:
@@ -67,7 +74,8 @@ def prepare_recovery(layout: Layout, record: BackupRecord, setup: RecoverySetup,
     write_durably(data / "backup_label", record.backup_label)
     if record.tablespace_map:
         write_durably(data / "tablespace_map", _remapped(record.tablespace_map, layout))
-    _adopt_outside_configuration(layout)
+    if not setup.has_configuration:
+        _adopt_outside_configuration(layout)
     auto = data / AUTO_CONF
     text = without_stale_settings(
         auto.read_text(encoding="utf-8", errors="surrogateescape") if auto.exists() else ""
@@ -99,6 +107,8 @@ def command_line_settings(layout: Layout) -> dict[str, str]:
         "data_directory": str(layout.data_directory),
         "hba_file": str(layout.data_directory / "pg_hba.conf"),
         "ident_file": str(layout.data_directory / "pg_ident.conf"),
+        # The source's may be in use by its server, here.
+        "external_pid_file": "",
     }
 
 
@@ -141,7 +151,9 @@ def _recovering(setup: RecoverySetup, major: int) -> dict[str, str]:
         # Without hot standby a max_connections raised later in the WAL is replayed instead of refused
         # (postgres_facts); a server that pauses at its target has to let people look, so it needs it.
         "hot_standby": "on" if setup.action is TargetAction.PAUSE else "off",
+        # The log is read for where recovery ended, and for why it did not.
         "logging_collector": "off",
+        "log_destination": "stderr",
         "lc_messages": "C",
     }
     # Old targets are emptied first and ours comes last: in some versions emptying one kind of target also
@@ -172,8 +184,9 @@ def _remapped(tablespace_map: bytes, layout: Layout) -> bytes:
 def _adopt_outside_configuration(layout: Layout) -> None:
     """Give the directory a configuration of its own where the source's lay outside (Debian's /etc).
 
-    The files beside stay as they were; copies of the three main ones go into the data directory, and the
-    first says at its end where they are, since its own text names the source's paths.
+    The files beside stay as they were; copies of the three main ones go into the data directory, with what they
+    include from beside themselves. The first says at its end where they are, since its own text names the
+    source's paths.
     """
     data = layout.data_directory
     for name in (_MAIN_CONF, "pg_hba.conf", "pg_ident.conf"):
@@ -181,11 +194,43 @@ def _adopt_outside_configuration(layout: Layout) -> None:
             continue
         found = sorted(layout.config_directory.glob(f"*/{name}")) if layout.config_directory.exists() else []
         content = found[0].read_bytes() if found else b""
+        if found:
+            _adopt_included(found[0], data)
         if name == _MAIN_CONF:
             content += b"\n" + _own_paths(data).encode()
         elif not found and name == "pg_hba.conf":
             content = b"local all all peer\n"
         write_durably(data / name, content)
+
+
+def _adopt_included(file: Path, folder: Path, depth: int = 10) -> None:
+    """Copy what a configuration file includes by a relative path to where its copy in ``folder`` looks for it.
+
+    Debian's says ``include_dir 'conf.d'``, and a server without that folder doesn't start; an empty one is not
+    in the backup.
+    """
+    if depth == 0:  # as deep as the server goes (CONF_FILE_MAX_DEPTH of guc.h)
+        return
+    for match in _INCLUDE.finditer(file.read_text(encoding="utf-8", errors="surrogateescape")):
+        name = match[2] or match[3]
+        source, copy = file.parent / name, folder / name
+        if name.startswith("/") or not _is_below(copy, folder) or copy.exists():
+            continue
+        if match[1] == "_dir":
+            copy.mkdir(mode=0o700, parents=True)
+            included = sorted(source.glob("*.conf")) if source.is_dir() else []
+        else:
+            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            included = [source] if source.is_file() else []
+        for part in included:
+            place = copy / part.name if match[1] == "_dir" else copy
+            write_durably(place, part.read_bytes())
+            _adopt_included(part, place.parent, depth - 1)
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    """Say whether a path that may hold ``..`` stays below ``folder``."""
+    return Path(os.path.normpath(path)).is_relative_to(folder)
 
 
 def _own_paths(data: Path) -> str:

@@ -75,11 +75,17 @@ def hand_over(data_directory: Path, work: Path, owner: tuple[int, int]) -> None:
     """Give the server's owner what root wrote: settings, label and ``pg_control``, and what ``restore_command``
     reads and moves away.
 
-    Only what root owns is given away, so that nothing is taken from anybody; links are not followed.
+    Only what root owns is given away, so that nothing is taken from anybody; links are not followed. Folders of
+    the data directory are entered if they were root's: the copied ones are their owner's with all that is in them.
     """
     folders = [data_directory, data_directory / "global", work, work / SPOOL_NAME]
-    for folder in folders:
-        if folder.is_dir() and not folder.is_symlink():
-            for place in (folder, *folder.iterdir()):
-                if place.lstat().st_uid == 0:
-                    os.chown(place, *owner, follow_symlinks=False)
+    while folders:
+        folder = folders.pop()
+        if not folder.is_dir() or folder.is_symlink():
+            continue
+        for place in (folder, *folder.iterdir()):
+            if place.lstat().st_uid != 0:
+                continue
+            os.chown(place, *owner, follow_symlinks=False)
+            if place.is_dir() and not place.is_symlink() and place != folder:
+                folders.append(place)

@@ -15,7 +15,8 @@ COPY_MARK = "Seawall copy"
 
 _SILENCED = re.compile(
     r"\s*(restore_command|recovery_end_command|archive_cleanup_command|recovery_target\w*|primary_conninfo"
-    r"|primary_slot_name|promote_trigger_file|recovery_min_apply_delay|synchronous_standby_names)\s*=?",
+    r"|primary_slot_name|promote_trigger_file|recovery_min_apply_delay|synchronous_standby_names"
+    r"|data_directory|hba_file|ident_file|external_pid_file)\b\s*=?",
     re.IGNORECASE,
 )
 
@@ -28,10 +29,10 @@ def quote(value: str) -> str:
 
 
 def without_stale_settings(text: str) -> str:
-    """Turn settings of the source's replication and of earlier recoveries into comments.
+    """Turn settings of the source's replication, of its places and of earlier recoveries into comments.
 
-    A restored server that followed its source's old primary, or stopped at an old target, would be wrong in
-    ways that nobody looks for at three in the morning.
+    A restored server that read the source's ``hba_file``, followed its source's old primary, or stopped at an old
+    target, would be wrong in ways that nobody looks for at three in the morning.
     """
     lines = []
     for line in text.splitlines():
