@@ -74,9 +74,16 @@ class Ledger:
         for number in reversed(numbers) if newest_first else numbers:
             yield self.read(number)
 
-    def find(self, entry_id: str) -> Entry | None:
-        """Return the entry of that id, newest first; None if there is none."""
-        return next((entry for entry in self.entries(newest_first=True) if entry.id == entry_id), None)
+    def find(self, entry_id: str, signer: str) -> Entry | None:
+        """Return a signer's entry of that id, None if there is none. Ids are public: another's may have the same."""
+        return next(
+            (
+                entry
+                for entry in self.entries(newest_first=True)
+                if (entry.id, entry.signer) == (entry_id, signer)
+            ),
+            None,
+        )
 
     def signers(self, head: Entry) -> Signers:
         """Return who may sign after ``head``, proven along the chain of the entries that decide it.
@@ -132,7 +139,8 @@ class Ledger:
         """
         statement.check()
         head = self.prepare(key)
-        if entry_id is not None and (found := self.find(entry_id)) is not None:
+        signer = key.public.fingerprint
+        if entry_id is not None and (found := self.find(entry_id, signer)) is not None:
             return found
         chosen = entry_id or new_entry_id()
         for _ in range(_TRIES):
@@ -141,7 +149,7 @@ class Ledger:
             data = self._seal(statement, key, chosen, _behind(head))
             _require_fit(signers, parse_entry(data))
             there = self._put(head.number + 1, data)
-            if there.id == chosen and there.signer == key.public.fingerprint:
+            if there.id == chosen and there.signer == signer:
                 return there
             newest = self.head(at_least=there.number)
             assert newest is not None  # `there` exists

@@ -208,6 +208,23 @@ def test_a_put_that_arrives_while_it_is_tried_again() -> None:
     assert len(list(ledger(store).entries())) == 2
 
 
+def test_another_signers_entry_with_the_same_id_is_not_taken_for_ours() -> None:
+    store = MemoryStore()
+    ledger(store).append(SignerAdded(public_key=key(2).public.pem, label="db2"), key(1))
+    entry_id = new_entry_id()
+
+    class Forestalled(Overtaken):
+        def put(self, object_key: str, data: Buffer) -> None:
+            if not ledger(store).find(entry_id, key(2).public.fingerprint):
+                ledger(store).append(note("mine now"), key(2), entry_id=entry_id)
+            store.put(object_key, data)
+
+    entry = ledger(Forestalled(store, 0)).append(drill(), key(1), entry_id=entry_id)  # type: ignore[arg-type]
+    assert entry.number == 4 and entry.statement == drill() and problems(store) == []
+    assert ledger(store).append(drill(), key(1), entry_id=entry_id) == entry
+    assert ledger(store).append(note("mine now"), key(2), entry_id=entry_id).number == 3
+
+
 @pytest.mark.parametrize("number", [0, 3, 99])
 def test_an_entry_speaks_only_of_those_before_it(number: int) -> None:
     store = MemoryStore()

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
+from seawall.evidence.canonical import canonical, parse_canonical
 from seawall.evidence.entry import Place, parse_entry, seal_entry
+from seawall.evidence.envelope import seal
 from seawall.evidence.errors import EvidenceUnfit
 from seawall.evidence.model import (
     STATEMENTS,
@@ -148,6 +150,20 @@ def test_a_type_or_version_that_is_not_known_is_no_error() -> None:
     for statement in (LaterNote(text="x"), Poem(text="x")):
         entry = parse_entry(sealed(statement))
         assert entry.statement is None and entry.body["text"] == "x"
+
+
+def test_secrets_are_struck_out_of_what_is_signed() -> None:
+    spoken = Assertion(name="a", outcome=AssertionOutcome.FAILED, detail="host=db1 password=hunter2")
+    data = sealed(msgspec.structs.replace(drill(), assertions=(spoken,), outcome=DrillOutcome.FAILED))
+    payload = parse_entry(data).envelope.payload.decode()
+    assert "hunter2" not in payload and "host=db1" in payload
+
+
+@pytest.mark.parametrize("change", [{"seawall": "term"}, {"signer": "ab" * 32}, {"number": -1}, {"body": 7}])
+def test_a_signed_payload_that_is_no_entry(change: dict[str, object]) -> None:
+    fields = parse_canonical(parse_entry(sealed(note())).envelope.payload)
+    with pytest.raises(ValueError):
+        parse_entry(seal(canonical({**fields, **change}), key()))
 
 
 def test_types_are_told_apart() -> None:

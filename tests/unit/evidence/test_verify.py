@@ -13,7 +13,7 @@ from seawall.evidence.entry import Entry, Place, seal_entry
 from seawall.evidence.envelope import parse_envelope, seal
 from seawall.evidence.errors import EvidenceUnfit, LedgerDamaged, LedgerMissing, SignerUnproven
 from seawall.evidence.keys import PublicKey, SigningKey
-from seawall.evidence.model import Genesis, SignerAdded
+from seawall.evidence.model import Genesis, SignerAdded, SignerRetired
 from seawall.evidence.places import find_ledger, place_in
 from seawall.evidence.verify import KnownHead, Problem, verify_ledger
 from seawall.repository.errors import FormatTooNew
@@ -207,6 +207,15 @@ def test_the_wrong_entry_for_who_may_sign_is_found(store: MemoryStore) -> None:
 def test_an_entry_of_another_ledger_is_found(store: MemoryStore) -> None:
     store.put(object_key(7), forge(entries_of(store)[-1], note(), key(1), ledger="cd" * 16))
     assert (7, Problem.INSERTED) in problems(store)
+
+
+def test_a_change_of_signers_that_can_not_be_read_is_no_silence(store: MemoryStore) -> None:
+    class LaterRetired(SignerRetired, frozen=True, kw_only=True):
+        VERSION = 2
+
+    later = LaterRetired(signer=key(2).public.fingerprint, reason="in another way")
+    store.put(object_key(7), forge(entries_of(store)[-1], later, key(1)))
+    assert problems(store) == [(7, Problem.UNSIGNED)]
 
 
 def test_a_second_genesis_is_found(store: MemoryStore) -> None:
