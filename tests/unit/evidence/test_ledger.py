@@ -304,6 +304,25 @@ def test_nobody_builds_on_damage(number: int) -> None:
     assert store.stat("evidence/main/000007.json") is None
 
 
+def test_an_entry_in_the_place_of_another_is_not_read() -> None:
+    store = MemoryStore()
+    filled(store)
+    fifth = store.get("evidence/main/000005.json")
+    replaced(store, 6, lambda _: fifth)
+    with pytest.raises(LedgerDamaged, match="says that it is entry 5"):
+        ledger(store).read(6)
+
+
+def test_nobody_builds_on_the_first_entry_of_another_ledger() -> None:
+    """Both by the same host's key, so that every signature is right."""
+    store, other = MemoryStore(), MemoryStore()
+    ledger(store).append(note(), key())
+    ledger(other).append(note(), key())
+    replaced(store, 1, lambda _: other.get("evidence/main/000001.json"))
+    with pytest.raises(LedgerDamaged, match="belongs to another ledger"):
+        ledger(store).append(note(), key())
+
+
 def test_nobody_builds_on_a_forged_head() -> None:
     store = MemoryStore()
     entries = filled(store)
