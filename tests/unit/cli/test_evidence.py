@@ -195,10 +195,12 @@ def test_a_repository_that_was_not_made(plan: Path, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "far") == []
 
 
-def test_the_signing_key_never_lies_in_a_repository(plan: Path, tmp_path: Path) -> None:
-    plan.write_text(plan.read_text().replace(f"{tmp_path}/state", f"{tmp_path}/far/state"))
+@pytest.mark.parametrize("inside", ["far", "data"])
+def test_the_signing_key_never_lies_in_what_is_copied(plan: Path, tmp_path: Path, inside: str) -> None:
+    os.symlink(tmp_path / inside, tmp_path / "elsewhere")
+    plan.write_text(plan.read_text().replace(f"{tmp_path}/state", f"{tmp_path}/elsewhere/state"))
     evidence("note", "x", "--plan", plan).failed_with(119, "copied with it")
-    assert not (tmp_path / "far/state").exists()
+    assert not (tmp_path / inside / "state").exists()
 
 
 def test_a_second_host_is_introduced(tmp_path: Path) -> None:

@@ -65,7 +65,19 @@ def test_long_texts_are_cut_and_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["x", "a.", "password", "Key (", "://", "a://b:", "'", 'COPY x, line 1: "', "-----BEGIN PRIVATE"]
+    "piece",
+    [
+        "x",
+        "a.",
+        "password",
+        "Key (",
+        "Failing row contains (",
+        "://",
+        "a://b:",
+        "'",
+        'COPY x, line 1: "',
+        "-----BEGIN PRIVATE",
+    ],
 )
 def test_a_tool_that_talks_for_megabytes_costs_little(piece: str) -> None:
     began = time.process_time()
