@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 
 from seawall.plan.definition.fields import PLAN
 from seawall.plan.definition.reference import reference_text
@@ -77,8 +78,17 @@ def faults_of_object(value: dict[str, Any], schema: dict[str, Any], where: str) 
             yield from faults(inner, others, f"{where}.{name}")
 
 
+class _CoreConstructor(SafeConstructor):
+    """YAML 1.2's core schema has no dates: editors hand them to a JSON Schema as the text that they are."""
+
+
+_CoreConstructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
 def parsed(name: str) -> Any:
-    return YAML(typ="safe", pure=True).load((GOLDEN / f"{name}.yaml").read_text())
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _CoreConstructor
+    return yaml.load((GOLDEN / f"{name}.yaml").read_text())
 
 
 @pytest.mark.parametrize("name", ["design", "minimal", "everything", "weak-promises"])

@@ -14,7 +14,7 @@ def _parse_rule(text: str) -> str:
     if text in AUDIT_RULE_IDS:
         return text
     folded = text.strip().lower().replace("_", "-").replace(" ", "-")
-    close = difflib.get_close_matches(folded, AUDIT_RULE_IDS, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(folded, AUDIT_RULE_IDS, n=1, cutoff=0.6)
     shown = repr(text if len(text) <= 60 else text[:57] + "...")
     raise Rejected(
         f"there is no audit rule {shown}",
