@@ -105,6 +105,20 @@ def test_a_check(shop: Protected) -> None:
         assert_golden("check", outcome.document)
 
 
+def test_an_audit(shop: Protected, tmp_path: Path) -> None:
+    waived = tmp_path / "waived.yaml"
+    waivers = (
+        "{rule: server-fsync-off, reason: a test server, until: 2999-12-31}",
+        "{rule: wal-gaps, subject: far, reason: none is missing, until: 2999-12-31}",
+        "{rule: wal-archive-off, reason: it is on, until: 2999-12-31}",
+    )
+    waived.write_text(f"{shop.plan.read_text()}audit: {{waive: [{', '.join(waivers)}]}}\n")
+    for arguments in (["audit", shop.cluster.url()], ["audit", "--plan", str(waived)]):
+        outcome = seawall(*arguments, "--json")
+        assert outcome.status == 3, outcome
+        assert_golden("audit", outcome.document)
+
+
 def test_an_init(shop: Protected, tmp_path: Path) -> None:
     made = seawall(
         "init", shop.cluster.url(), "--output", tmp_path / "plan.yaml", "--json", "--state", tmp_path / "s"

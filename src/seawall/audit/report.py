@@ -57,7 +57,7 @@ class AuditReport:
             counts[finding.severity.value] += 1
         counts["waived"] = len(self.waived)
         for result in (Result.CANNOT_TELL, Result.PASS, Result.NOT_APPLICABLE):
-            counts[result.value] = len(self.with_result(result))
+            counts[result.value.replace("-", "_")] = len(self.with_result(result))
         return counts
 
 

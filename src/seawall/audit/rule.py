@@ -54,9 +54,9 @@ class Result(enum.Enum):
     """How a rule came out."""
 
     FAIL = "fail"
-    CANNOT_TELL = "cannot tell"
+    CANNOT_TELL = "cannot-tell"
     PASS = "pass"
-    NOT_APPLICABLE = "not applicable"
+    NOT_APPLICABLE = "not-applicable"
 
 
 @dataclass(frozen=True, slots=True)

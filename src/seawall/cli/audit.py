@@ -32,7 +32,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     show_default=True,
     help="Exit with status 3 when a finding is this severe or worse.",
 )
-@click.option("--junit", type=_FILE, default=None, help="Write the findings as JUnit XML too, for CI systems.")
+@click.option(
+    "--junit", type=_FILE, default=None, help="Write the findings as JUnit XML too, for CI systems."
+)
 @click.option("--html", type=_FILE, default=None, help="Write the report as one HTML file too, fit to print.")
 @click.option("--deadline", default="30s", show_default=True, help="How long each server may be questioned.")
 @json_option

@@ -108,8 +108,8 @@ def _summary(report: AuditReport, *, shows_all: bool) -> str:
     wrong = [f"{counts[name]} {name}" for name in ("critical", "high", "medium", "low") if counts[name]]
     parts = [", ".join(wrong) or "nothing wrong was found"]
     parts += [f"{counts['waived']} waived"] * bool(counts["waived"])
-    parts.append(f"{counts['cannot tell']} can't be told")
-    parts.append(f"{counts['pass']} passed, {counts['not applicable']} not applicable")
+    parts.append(f"{counts['cannot_tell']} can't be told")
+    parts.append(f"{counts['pass']} passed, {counts['not_applicable']} not applicable")
     return "; ".join(parts) + ("" if shows_all else " (--all shows them)")
 
 

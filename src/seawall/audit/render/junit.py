@@ -58,7 +58,7 @@ def _case(finding: Finding) -> ElementTree.Element:
         case.append(failure)
     elif _is_skipped(finding):
         needs = f"; it needs: {finding.remedy}" if finding.remedy else ""
-        text = f"{finding.verdict.result.value}: {finding.verdict.text}{needs}"
+        text = f"{finding.verdict.result.value.replace('-', ' ')}: {finding.verdict.text}{needs}"
         case.append(ElementTree.Element("skipped", {"message": _clean(text)}))
     return case
 
