@@ -60,7 +60,7 @@ class Seawall:
         return sum(size_of(folder) for folder in (self._work / "repository").glob("clusters/*/*/backups"))
 
     def push_command(self) -> str:
-        return f"{self._program}-wal-push --plan {self._plan} --data-directory {self._cluster.data}"
+        return f"{self._program}-wal push --plan {self._plan} --data-directory {self._cluster.data}"
 
     def restore(self, target: Path) -> Measured:
         """Restore to the end of the backup, start, and ask the first query."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from seawall.backup.physical import BackupPolicy, ClusterSource
     from seawall.evidence.keys import SigningKey
     from seawall.evidence.ledger import Ledger
-    from seawall.evidence.keys import SigningKey
-    from seawall.evidence.ledger import Ledger
     from seawall.plan.model import ClusterPlan, Credentials, Plan
     from seawall.repository.repository import Repository
     from seawall.repository.secrets import SlotSecret
@@ -230,47 +228,6 @@ class App(NamedTuple):
             ledger=self.evidence_ledger,
         )
 
-    def evidence_repository(self) -> str:
-        """Return the repository that evidence goes to: the one that is furthest from all primaries."""
-        home = {name: self.plan.site_of_host(item.primary.host) for name, item in self.plan.clusters.items()}
-
-        def distance(repository: str) -> int:
-            settings = self.plan.repositories[repository]
-            return sum(
-                (settings.site != home[cluster]) + self.plan.is_off_host(cluster, repository)
-                for cluster in home
-            )
-
-        return max(self.plan.repositories, key=distance)  # the plan's first of several
-
-    def evidence_ledger(self, repository: str | None = None, name: str | None = None) -> Ledger:
-        """Return the ledger of evidence in a repository, else in :meth:`evidence_repository`.
-
-        It may not have been begun. No key of the repository is needed. Raises NameUnknown, RepositoryMissing.
-        """
-        from seawall.evidence.ledger import Ledger
-        from seawall.evidence.places import place_in
-        from seawall.repository.errors import RepositoryMissing
-        from seawall.repository.layout import HEADER_KEY
-
-        chosen = self.repository_names(only=repository)[0] if repository else self.evidence_repository()
-        store = self.open_store(chosen)
-        if store.stat(HEADER_KEY) is None:
-            raise RepositoryMissing(f"there is no repository at {store.url}")
-        return Ledger(place_in(store, name), clock=self.clock)
-
-    def evidence_key(self) -> SigningKey:
-        """Return this host's key for signing evidence, made on first use in the plan's ``state``.
-
-        Raises EvidenceKeyUnusable, EvidenceKeyExposed.
-        """
-        from seawall.evidence.keys import load_or_create_key
-
-        servers = [cluster.primary.data for cluster in self.plan.clusters.values()]
-        urls = [settings.url for settings in self.plan.repositories.values()]
-        folders = [Path(url.removeprefix("file://")) for url in urls if url.startswith("file:///")]
-        return load_or_create_key(self.plan.state, apart_from=[*servers, *folders])
-
     def seawall_command(self) -> str:
         """Return how a shell starts this very Seawall: PostgreSQL's commands know no PATH of ours."""
         script = os.path.join(os.path.dirname(sys.executable), "seawall")
@@ -280,7 +237,7 @@ class App(NamedTuple):
 
     def archive_command(self, cluster: str) -> str:
         """Return the ``archive_command`` of a primary of ``cluster`` under this plan."""
-        from seawall.plan.archive_command import archive_command
+        from seawall.postgres.wal_program import archive_command
 
         return archive_command(self.seawall_command(), os.path.abspath(self.plan.path), cluster)
 

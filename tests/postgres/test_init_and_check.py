@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from seawall.cli.main import run
-from seawall.plan.archive_command import PUSH_PROGRAM
 from seawall.plan.load import examine_plan
+from seawall.postgres.wal_program import WAL_PROGRAM
 from tests.support.servers import TestCluster
 
 pytestmark = pytest.mark.postgres
@@ -91,7 +91,7 @@ def test_another_archive_is_not_taken_over_without_a_word(
     assert init(one_server, plan, "--apply") == 94
     assert "pgbackrest" in capsys.readouterr().err and not plan.exists()
     assert init(one_server, plan, "--apply", "--force") == 0
-    assert PUSH_PROGRAM in (one_server.data / "postgresql.auto.conf").read_text()
+    assert WAL_PROGRAM in (one_server.data / "postgresql.auto.conf").read_text()
 
 
 def test_an_owners_settings_are_left_to_it(

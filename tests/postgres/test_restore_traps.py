@@ -11,8 +11,8 @@ import pytest
 
 from seawall.model.wal_name import SegmentName
 from seawall.postgres.programs import ServerPrograms
+from seawall.restore.beside import work_directory
 from seawall.restore.directory.target import exclusive
-from seawall.restore.planning.spec import work_directory
 from seawall.restore.wal.get import FOUND
 from tests.support.recovery import Protected, contents, protected, seawall, wait_until
 from tests.support.server_programs import server_programs, wanted_majors

@@ -12,9 +12,9 @@ import pytest
 from seawall.app import App
 from seawall.postgres.errors import ServerStartFailed
 from seawall.postgres.programs import ServerPrograms
+from seawall.restore.beside import SPOOL_NAME
 from seawall.restore.planning.moment import AtName, Immediate, Latest, Moment
 from seawall.restore.planning.request import RestoreReport, RestoreRequest
-from seawall.restore.planning.spec import SPOOL_NAME
 from seawall.restore.run import restore
 from tests.support.plans import CLUSTER
 from tests.support.recovery import Outcome, Protected, Restored, protected, wait_until

@@ -23,8 +23,8 @@ from typing import Any
 from seawall.cli.main import run
 from seawall.model.clock import SystemClock
 from seawall.model.wal_name import SegmentName
-from seawall.plan.archive_command import PUSH_PROGRAM
 from seawall.postgres.programs import ServerPrograms
+from seawall.postgres.wal_program import WAL_PROGRAM
 from seawall.repository.repository import Repository
 from seawall.repository.secrets import KeyFile
 from seawall.repository.wal.archive import WalArchive
@@ -130,7 +130,7 @@ class Protected:
 
     def archive_command(self) -> str:
         """Return the command that the server is given."""
-        return f"{shlex.quote(str(CONSOLE.with_name(PUSH_PROGRAM)))} --plan {self.plan} %p"
+        return f"{shlex.quote(str(CONSOLE.with_name(WAL_PROGRAM)))} push --plan {self.plan} %p"
 
     def destroy(self) -> None:
         """Kill all servers and remove everything."""

@@ -18,7 +18,7 @@ from itertools import product
 KNOWN_ARCHIVERS = frozenset(
     {
         "barman-cloud-wal-archive", "barman-wal-archive", "pg_probackup", "pgbackrest", "pghoard_postgres_command",
-        "pgmoneta-walinfo", "seawall", "seawall-wal-push", "wal-e", "wal-g", "manager",
+        "pgmoneta-walinfo", "seawall", "seawall-wal", "wal-e", "wal-g", "manager",
     }
 )  # fmt: skip
 """Programs made for this: they heed errors, sync, and compare before they overwrite. ``manager`` is CloudNativePG's."""

@@ -21,8 +21,8 @@ from seawall.model.errors import SeawallError
 from seawall.model.lsn import Lsn
 from seawall.model.units import format_bytes, format_duration
 from seawall.model.wal_name import SegmentName
-from seawall.plan.archive_command import PUSH_PROGRAM
 from seawall.postgres.server_facts import ArchiveSettings, DatabaseReport
+from seawall.postgres.wal_program import WAL_PROGRAM
 from seawall.storage.protocol import LockState, ObjectLock
 
 _LOSES_STATUS = ("||", "|", ";", "&")
@@ -91,7 +91,7 @@ def _trouble_in_command(command: str, *, plan: Path, cluster: str) -> str:
     if words is None:
         return "can't be understood (quotes)"
     pushes = (
-        Path(word).name == PUSH_PROGRAM
+        (words[at + 1 : at + 2] == ["push"] and Path(word).name == WAL_PROGRAM)
         or (words[at + 1 : at + 3] == ["wal", "push"] and Path(word).name == "seawall")
         for at, word in enumerate(words)
     )

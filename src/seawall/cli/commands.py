@@ -22,7 +22,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("seawall.cli.restore", "Bring a cluster back to a moment."),
     "verify": ("seawall.cli.verify", "Re-read a repository and find any damage."),
     "evidence": ("seawall.cli.evidence", "What drills proved: list, show, verify, sign off."),
-    "evidence": ("seawall.cli.evidence", "What drills proved: list, show, verify, sign off."),
     "wal": ("seawall.cli.wal", "Archive and fetch WAL: push, get, gaps."),
 }
 """Every command: its module (which defines ``command``) and its line in ``seawall --help``."""

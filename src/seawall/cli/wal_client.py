@@ -139,9 +139,8 @@ def _get(arguments: list[str]) -> int:
         return _get_for_standby(options, name, Path(destination))
     if "--restore" not in options:
         raise UsageInvalid("wal get needs the file that a restore wrote, or --standby", hint=usage)
-    from seawall.restore.planning.spec import SPOOL_NAME, RestoreSpec
+    from seawall.restore.planning.spec import RestoreSpec
     from seawall.restore.wal.get import ABSENT, get_planned
-    from seawall.restore.wal.spool import Spool
 
     absent_status = _absent_status(options)
     spec_path = Path(options["--restore"])
@@ -149,8 +148,7 @@ def _get(arguments: list[str]) -> int:
         spec = RestoreSpec.decode(spec_path.read_bytes())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageInvalid(f"{spec_path} can't be used: {error}", hint="run the restore again") from error
-    spool = Spool(spec_path.parent / SPOOL_NAME)
-    status = get_planned(spec, spool, name, Path(destination), lambda: _fetcher(spec))
+    status = get_planned(spec, spec_path.parent, name, Path(destination), lambda: _fetcher(spec))
     return absent_status if status == ABSENT else status
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seawall.model.units import format_bytes, parse_duration_s
-from seawall.plan.archive_command import archive_command
 from seawall.plan.definition.sections import NAME_PATTERN
+from seawall.postgres.wal_program import archive_command
 
 
 @dataclass(frozen=True, slots=True)

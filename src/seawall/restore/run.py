@@ -31,6 +31,7 @@ from seawall.repository.reading import Reading
 from seawall.repository.wal.archive import WalArchive
 from seawall.repository.wal.terms import Term
 from seawall.restore.adopt import claim_primary, observe_heads
+from seawall.restore.beside import SPEC_NAME, SPOOL_NAME, work_directory
 from seawall.restore.directory.configure import RecoverySetup, prepare_recovery
 from seawall.restore.directory.copy import Layout, copy_files
 from seawall.restore.directory.durable import sync_folder, write_durably
@@ -50,13 +51,14 @@ from seawall.restore.errors import TargetNotReady, WalMissing
 from seawall.restore.planning.moment import AtName, AtXid, Moment, TargetAction
 from seawall.restore.planning.plan import RestorePlan, plan_restore, plans_from
 from seawall.restore.planning.request import OnPhase, OpenedRepository, RestoreReport, RestoreRequest
-from seawall.restore.planning.spec import SPEC_NAME, SPOOL_NAME, RestoreSpec, work_directory
+from seawall.restore.planning.spec import RestoreSpec
 from seawall.restore.readiness import check_readiness
 from seawall.restore.server_user import check_server_user
 from seawall.restore.serving import Serving, notes_on, observe_serving, refuse_start, run_as
 from seawall.restore.wal.feed import SpoolFeed
 from seawall.restore.wal.fill import WalSurvey, fill_and_survey, has_record_from, open_spool
 from seawall.restore.wal.get import Fetch, first_that_gives, planned_command, with_partial
+from seawall.restore.wal.ready import write_histories
 from seawall.restore.wal.search import refine_end, search, settle, tablespace_folders
 from seawall.restore.wal.spool import Spool
 from seawall.restore.wal.window import WalWindow, spool_need_bytes, wanted_segments
@@ -319,12 +321,10 @@ class _Restore:
             wal_segment_bytes=record.wal_segment_bytes,
             repositories=tuple(item.address for item in self._sources(plan)),
             path=plan.path.folders,
-            histories={
-                timeline: archive.fetch(f"{timeline:08X}.history").decode("utf-8", "replace")
-                for timeline in plan.histories
-            },
             ahead=self._window(plan).ahead,
         )
+        histories = [f"{timeline:08X}.history" for timeline in plan.histories]
+        write_histories(os.fspath(self.work), {name: archive.fetch(name) for name in histories})
         write_durably(self.work / SPEC_NAME, spec.encode())
 
     def _make_tablespace_folders(self, survey: WalSurvey) -> None:
@@ -361,9 +361,7 @@ class _Restore:
             moment=moment,
             timeline=plan.path.history.timeline,
             action=request.action,
-            restore_command=planned_command(
-                request.seawall_command.replace("%", "%%"), _shell(self.work / SPEC_NAME)
-            ),
+            restore_command=planned_command(request.seawall_command, _shell(self.work / SPEC_NAME)),
             is_primary=claim is not None,
             has_configuration=serving.config_file is not None,
             archive_command=claim.archive_command if claim else "",

@@ -19,9 +19,9 @@ from seawall.postgres.errors import OwnerForbids
 from seawall.postgres.server.owner import OwnerKind, ServerOwner, decide_owner
 from seawall.postgres.server.owner_signals import debian_clusters_folder, gather_host_signals
 from seawall.postgres.server.user import RunAs
+from seawall.restore.beside import SPEC_NAME, work_directory
 from seawall.restore.errors import TargetNotReady
 from seawall.restore.planning.request import OpenedRepository
-from seawall.restore.planning.spec import SPEC_NAME, work_directory
 
 _STARTS = (OwnerKind.PG_CTLCLUSTER, OwnerKind.SYSTEMD)
 _NOBODY = (OwnerKind.PG_CTL, OwnerKind.UNKNOWN)

@@ -29,12 +29,12 @@ from seawall.postgres.server.running import RunningServer
 from seawall.postgres.server.user import server_user
 from seawall.repository.backups.record import BackupRecord
 from seawall.restore.asking import Answers, Questions, ask
+from seawall.restore.beside import LOG_NAME, SPOOL_NAME, work_directory
 from seawall.restore.directory.configure import command_line_settings, finish_recovery
 from seawall.restore.directory.copy import Layout
 from seawall.restore.errors import CheckFailed, RecoveryFailed, RecoveryStalled
 from seawall.restore.planning.moment import AtTime, Moment, TargetAction
 from seawall.restore.planning.request import Check, OnPhase, RestoreReport, RestoreRequest
-from seawall.restore.planning.spec import LOG_NAME, SPOOL_NAME, work_directory
 from seawall.restore.serving import Serving
 
 _TAIL_CHARACTERS = 2000

@@ -198,7 +198,7 @@ def test_asking_imports_next_to_nothing() -> None:
     program = (
         "import os, sys, time, __future__\n"
         "before = set(sys.modules)\n"
-        "import seawall.cli.start\n"
+        "import seawall.cli.start, seawall.backup.wal.acknowledgements\n"
         "print(*sorted(set(sys.modules) - before))\n"
     )
     done = subprocess.run(

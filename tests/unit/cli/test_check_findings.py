@@ -40,7 +40,7 @@ def judged(command: str, *, mode: str = "on", library: str = "", pending: tuple[
         GOOD,
         GOOD.replace('"%p"', "%p"),
         f"/usr/bin/seawall wal push --plan={PLAN} %p",
-        f"/usr/bin/seawall-wal-push --plan {PLAN} --cluster main %p",
+        f"/usr/bin/seawall-wal push --plan {PLAN} --cluster main %p",
         f"cd /tmp && {GOOD}",
         GOOD.replace("/usr/bin", "'/opt/sea wall/100%%'"),
     ],

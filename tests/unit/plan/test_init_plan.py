@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seawall.plan.archive_command import PUSH_PROGRAM, archive_command
 from seawall.plan.diagnostics import Severity
 from seawall.plan.init_plan import (
     CurrentSettings,
@@ -23,6 +22,7 @@ from seawall.plan.init_plan import (
 from seawall.plan.load import diagnose
 from seawall.plan.model import Plan
 from seawall.plan.secrets import SecretReference
+from seawall.postgres.wal_program import WAL_PROGRAM, archive_command
 
 FACTS = InitFacts(
     service="shop",
@@ -182,10 +182,10 @@ def test_the_push_program_is_used_where_it_is_installed(tmp_path: Path) -> None:
     assert (
         archive_command(str(program), plan, "main") == f'{program} wal push --plan {plan} --cluster main "%p"'
     )
-    beside = tmp_path / PUSH_PROGRAM
+    beside = tmp_path / WAL_PROGRAM
     beside.write_text("")
     assert archive_command(str(program), plan, "main").startswith(f"{program} wal push ")
     beside.chmod(0o755)
-    assert archive_command(str(program), plan, "main") == f'{beside} --plan {plan} --cluster main "%p"'
+    assert archive_command(str(program), plan, "main") == f'{beside} push --plan {plan} --cluster main "%p"'
     module = archive_command(f"{program} -m seawall", plan, "main")
     assert module == f'{program} -m seawall wal push --plan {plan} --cluster main "%p"'

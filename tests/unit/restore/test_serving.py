@@ -9,8 +9,8 @@ import pytest
 
 from seawall.postgres.errors import OwnerForbids
 from seawall.postgres.server.owner import DirectoryClaim, HostSignals, OwnerKind, decide_owner
+from seawall.restore.beside import SPEC_NAME, work_directory
 from seawall.restore.errors import TargetNotReady
-from seawall.restore.planning.spec import SPEC_NAME, work_directory
 from seawall.restore.serving import Serving, notes_on, observe_serving, refuse_start
 
 DATA = Path("/srv/pg/data")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from seawall.repository.wal.errors import WalNotFound
 from seawall.restore.errors import WalMissing
 from seawall.restore.planning.spec import RepositoryAddress, RestoreSpec, WalFolder
 from seawall.restore.wal.get import ABSENT, AHEAD_SEGMENTS, FOUND, Fetch, get_planned
+from seawall.restore.wal.ready import serve_ready, write_histories
 from seawall.restore.wal.spool import Spool
 from seawall.storage.errors import StoreUnavailable
 
@@ -23,8 +26,8 @@ SPEC = RestoreSpec(
     wal_segment_bytes=SIZE,
     repositories=(RepositoryAddress("file:///r", None, None, {"key_id": "env:K"}, ("file:/k",)),),
     path=(WalFolder(1, 1, 3, 5), WalFolder(2, 2, 6, 20)),
-    histories={2: "1\t0/600000\tno recovery target specified\n"},
 )
+HISTORY = b"1\t0/600000\tno recovery target specified\n"
 
 
 def name(number: int, timeline: int = 1) -> str:
@@ -48,26 +51,21 @@ class Archive:
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     (tmp_path / "spool").mkdir()
+    write_histories(str(tmp_path), {"00000002.history": HISTORY})
     return Spool(tmp_path / "spool")
 
 
 def get(spool: Spool, wanted: str, archive: Archive) -> tuple[int, Path]:
-    destination = spool.folder.parent / "RECOVERYXLOG"
+    work = Path(spool.folder).parent
+    destination = work / "RECOVERYXLOG"
     destination.unlink(missing_ok=True)
     opener: Callable[[], Fetch] = lambda: archive.fetch  # noqa: E731 - typed for the protocol
-    return get_planned(SPEC, spool, wanted, destination, opener), destination
+    return get_planned(SPEC, work, wanted, destination, opener), destination
 
 
 def test_the_spec_is_read_as_it_was_written() -> None:
     assert RestoreSpec.decode(SPEC.encode()) == SPEC
     assert b"secret-value" not in SPEC.encode()
-    older = json.loads(SPEC.encode())
-    del older["ahead"]
-    for folder in older["path"]:
-        del folder["is_partial"]
-    assert RestoreSpec.decode(json.dumps(older).encode()) == SPEC, (
-        "what an older Seawall prepared is started now"
-    )
     with pytest.raises((ValueError, KeyError, TypeError)):
         RestoreSpec.decode(b"{}")
 
@@ -94,7 +92,14 @@ def test_what_is_proven_not_to_be_there_is_absent(spool: Spool, wanted: str) -> 
 
 def test_histories_come_from_the_plan(spool: Spool) -> None:
     status, destination = get(spool, "00000002.history", Archive())
-    assert status == FOUND and destination.read_text() == SPEC.histories[2]
+    assert status == FOUND and destination.read_bytes() == HISTORY
+
+
+def test_without_the_list_of_histories_none_is_called_absent(spool: Spool) -> None:
+    """PostgreSQL would take a number that another timeline has."""
+    shutil.rmtree(Path(spool.folder).parent / "histories")
+    with pytest.raises(WalMissing, match="nobody knows whether"):
+        get(spool, "00000003.history", Archive())
 
 
 def test_absence_below_the_proven_end_is_damage(spool: Spool) -> None:
@@ -119,18 +124,18 @@ def test_the_spool_gives_a_file_once_and_whole(spool: Spool, tmp_path: Path) -> 
     spool.put("a", b"one")
     spool.put("a", b"one")
     assert spool.has("a")
-    assert sorted(entry.name for entry in spool.folder.iterdir()) == [".a.hash", "a"]
+    assert sorted(entry.name for entry in Path(spool.folder).iterdir()) == [".a.hash", "a"]
     assert spool.take("a", tmp_path / "out") and (tmp_path / "out").read_bytes() == b"one"
     assert not spool.has("a") and not spool.take("a", tmp_path / "out2")
     assert not (tmp_path / "out2").exists()
-    assert list(spool.folder.iterdir()) == []
+    assert list(Path(spool.folder).iterdir()) == []
 
 
 @pytest.mark.parametrize("left", [b"", b"on", b"onf", b"\0\0\0"], ids=["empty", "cut", "other", "zeros"])
 def test_what_a_loss_of_power_left_in_the_spool_is_fetched_again(spool: Spool, left: bytes) -> None:
     """Renamed but never synced, a file may come back so; as WAL it would look like the end of the WAL."""
     spool.put(name(4), b"one")
-    (spool.folder / name(4)).write_bytes(left)
+    (Path(spool.folder) / name(4)).write_bytes(left)
     archive = Archive()
     status, destination = get(spool, name(4), archive)
     assert status == FOUND and destination.read_bytes() == f"1 {name(4)}".encode()
@@ -139,12 +144,75 @@ def test_what_a_loss_of_power_left_in_the_spool_is_fetched_again(spool: Spool, l
 
 def test_the_spool_serves_a_pg_wal_on_another_file_system(spool: Spool) -> None:
     elsewhere = Path("/dev/shm")
-    if not elsewhere.is_dir() or elsewhere.stat().st_dev == spool.folder.stat().st_dev:
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == Path(spool.folder).stat().st_dev:
         pytest.skip("no second file system here")
     spool.put("a", b"one")
-    destination = elsewhere / f"seawall-{spool.folder.parent.name}"
+    destination = elsewhere / f"seawall-{Path(spool.folder).parent.name}"
     try:
         assert spool.take("a", destination) and destination.read_bytes() == b"one"
         assert not spool.has("a")
     finally:
         destination.unlink(missing_ok=True)
+
+
+def test_what_lies_ready_is_served_without_the_archive(spool: Spool, tmp_path: Path) -> None:
+    destination = tmp_path / "RECOVERYXLOG"
+    spool.put(name(4), b"four")
+    assert serve_ready(str(tmp_path), name(4), str(destination)) is True
+    assert destination.read_bytes() == b"four"
+    assert serve_ready(str(tmp_path), "00000002.history", str(destination)) is True
+    assert destination.read_bytes() == HISTORY
+    assert serve_ready(str(tmp_path), "00000003.history", str(destination)) is False
+    assert spool.last_served() == name(4)
+
+
+@pytest.mark.parametrize("wanted", [name(5), name(4) + ".partial", "x", "../spool/x", ""])
+def test_all_else_is_left_to_the_archive(spool: Spool, tmp_path: Path, wanted: str) -> None:
+    assert serve_ready(str(tmp_path), wanted, str(tmp_path / "RECOVERYXLOG")) is None
+
+
+def test_a_place_that_cannot_be_written_is_left_to_who_can_say_why(spool: Spool, tmp_path: Path) -> None:
+    spool.put(name(4), b"four")
+    assert serve_ready(str(tmp_path), name(4), str(tmp_path / "no" / "RECOVERYXLOG")) is None
+    assert serve_ready(str(tmp_path), "00000002.history", str(tmp_path / "no" / "x")) is None
+    assert spool.has(name(4)), "and it is still there"
+
+
+@pytest.mark.parametrize("absent", ["1", "74"])
+def test_the_program_answers_at_once(spool: Spool, tmp_path: Path, absent: str) -> None:
+    spool.put(name(4), b"four")
+    spec = tmp_path / "restore.json"  # not even looked at
+    words = ["get", "--restore", str(spec), "--absent-status", absent]
+    for wanted, status in ((name(4), 0), ("00000003.history", int(absent))):
+        program = (
+            "import sys; sys.argv[1:] = sys.argv[2:]; from seawall.cli.start import wal\n"
+            "try: wal()\n"
+            "finally: print(*sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, "-", *words, wanted, str(tmp_path / "out")],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
+
+
+def test_answering_at_once_imports_next_to_nothing() -> None:
+    program = (
+        "import os, sys, __future__\n"
+        "before = set(sys.modules)\n"
+        "import seawall.cli.start, seawall.restore.wal.ready\n"
+        "print(*sorted(set(sys.modules) - before))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == [
+        "seawall",
+        "seawall.cli",
+        "seawall.cli.start",
+        "seawall.restore",
+        "seawall.restore.beside",
+        "seawall.restore.wal",
+        "seawall.restore.wal.ready",
+        "seawall.restore.wal.spool",
+    ]

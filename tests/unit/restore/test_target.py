@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from seawall.repository.backups.record import BackupRecord, TablespaceRecord
+from seawall.restore.beside import work_directory
 from seawall.restore.directory.copy import Layout
 from seawall.restore.directory.target import (
     check_directory,
@@ -29,7 +30,6 @@ from seawall.restore.errors import (
     TargetInvalid,
     TargetUnwritable,
 )
-from seawall.restore.planning.spec import work_directory
 
 NOW = datetime(2026, 11, 25, 10, 41, 7, tzinfo=UTC)
 

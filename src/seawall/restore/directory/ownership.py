@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from seawall.repository.backups.file_entry import FileEntry
-from seawall.restore.planning.spec import SPOOL_NAME
+from seawall.restore.beside import SPOOL_NAME
 
 
 @dataclass(frozen=True, slots=True)

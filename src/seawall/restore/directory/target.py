@@ -17,6 +17,7 @@ from seawall.model.units import format_bytes
 from seawall.postgres.files.relation_files import TABLESPACE_FOLDER, path_inside
 from seawall.postgres.server.running import find_running_server
 from seawall.repository.backups.record import BackupRecord, TablespaceRecord
+from seawall.restore.beside import HISTORIES_NAME, LOG_NAME, SPEC_NAME, SPOOL_NAME, work_directory
 from seawall.restore.directory.copy import Layout
 from seawall.restore.directory.durable import write_durably
 from seawall.restore.errors import (
@@ -27,7 +28,6 @@ from seawall.restore.errors import (
     TargetInvalid,
     TargetUnwritable,
 )
-from seawall.restore.planning.spec import LOG_NAME, SPEC_NAME, SPOOL_NAME, work_directory
 
 _MARK = "unfinished"
 _HEADROOM = 1.05
@@ -98,7 +98,8 @@ def clear_work(work: Path) -> None:
     Its spool may hold segments of another branch or cluster under the same names, and its log would be read
     as the new server's words.
     """
-    shutil.rmtree(work / SPOOL_NAME, ignore_errors=True)
+    for name in (SPOOL_NAME, HISTORIES_NAME):
+        shutil.rmtree(work / name, ignore_errors=True)
     log = work / LOG_NAME
     if log.exists():
         os.replace(log, work / f"{LOG_NAME}.old")

@@ -10,19 +10,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from seawall.model.wal_name import SegmentName
 
-SPEC_NAME = "restore.json"
-SPOOL_NAME = "spool"
-LOG_NAME = "server.log"
 _AHEAD = 8
-
-
-def work_directory(data_directory: Path) -> Path:
-    """Return the folder beside a restored directory where spool, log and report live."""
-    return data_directory.with_name(data_directory.name + ".seawall")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +45,13 @@ class RepositoryAddress:
 
 @dataclass(frozen=True, slots=True)
 class RestoreSpec:
-    """See the module docstring. ``histories`` are the history files of the archive, by timeline."""
+    """See the module docstring."""
 
     cluster: str
     system_identifier: int
     wal_segment_bytes: int
     repositories: tuple[RepositoryAddress, ...]
     path: tuple[WalFolder, ...]
-    histories: dict[int, str]
     ahead: int = _AHEAD
     """How many segments may lie ready at once, that which is asked for included."""
 
@@ -87,7 +77,5 @@ class RestoreSpec:
                 RepositoryAddress(**{**item, "keys": tuple(item["keys"])}) for item in fields["repositories"]
             ),
             path=tuple(WalFolder(**item) for item in fields["path"]),
-            histories={int(timeline): text for timeline, text in fields["histories"].items()},
-            # A directory that an older Seawall prepared, and that is started now, must still recover.
-            ahead=fields.get("ahead", _AHEAD),
+            ahead=fields["ahead"],
         )

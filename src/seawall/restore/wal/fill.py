@@ -19,9 +19,9 @@ from seawall.model.wal_name import SegmentName
 from seawall.postgres.errors import WalSegmentInvalid
 from seawall.postgres.files.waldump import TransactionEnd, WalEnd, WalFacts, WalRange, scan_wal
 from seawall.postgres.programs import ServerPrograms
+from seawall.restore.beside import SPOOL_NAME
 from seawall.restore.planning.moment import AtLsn, AtName, AtTime, AtXid, Immediate, Moment
 from seawall.restore.planning.prove import ProvenPath
-from seawall.restore.planning.spec import SPOOL_NAME
 from seawall.restore.wal.get import Fetch
 from seawall.restore.wal.spool import Spool
 from seawall.restore.wal.window import WalWindow, wanted_segments
@@ -101,7 +101,7 @@ def fill_and_survey(
         for timeline, first, last in _by_timeline(stretch):
             # A record may begin in the segment before: read that one again, it is still in the spool.
             begin = max(path.start, first.start - path.segment_bytes)
-            wal = WalRange(spool.folder, timeline, path.segment_bytes, Lsn(begin), last.end)
+            wal = WalRange(Path(spool.folder), timeline, path.segment_bytes, Lsn(begin), last.end)
             _add(
                 survey,
                 _scan(programs, wal, survey),
@@ -125,7 +125,7 @@ def has_record_from(programs: ServerPrograms, path: ProvenPath, spool: Spool, ls
     if lsn < path.end - path.segment_bytes:
         return True  # no whole segment is without a record, but for the tail of one larger than a segment
     timeline = path.folders[-1].timeline
-    facts = scan_wal(programs, WalRange(spool.folder, timeline, path.segment_bytes, lsn))
+    facts = scan_wal(programs, WalRange(Path(spool.folder), timeline, path.segment_bytes, lsn))
     return "could not find a valid record" not in facts.detail
 
 

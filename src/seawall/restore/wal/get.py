@@ -8,14 +8,19 @@ errors, which the caller turns into 126, and PostgreSQL stops instead of coming 
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seawall.model.errors import SeawallError
-from seawall.model.wal_name import SegmentName, WalFileKind, classify, timeline_of
+from seawall.model.wal_name import SegmentName, WalFileKind, classify
+from seawall.postgres.wal_program import wal_words
+from seawall.restore.beside import HISTORIES_NAME, SPOOL_NAME
 from seawall.restore.errors import WalMissing
 from seawall.restore.planning.spec import RestoreSpec, WalFolder
+from seawall.restore.wal.ready import serve_history, serve_ready
 from seawall.restore.wal.spool import Spool
 
 if TYPE_CHECKING:
@@ -33,13 +38,14 @@ Fetch = Callable[[int, str], bytes]
 
 
 def planned_command(seawall_command: str, spec: str) -> str:
-    """Return the ``restore_command`` of a planned restore; both arguments are quoted for it already.
+    """Return the ``restore_command`` of a planned restore; ``spec`` is quoted for it already.
 
     A Python that can't start (a virtual environment that is gone, an import that fails, a last flush to a full
     disk) ends with 1 or 120, and PostgreSQL would take that for the end of the WAL and promote. So "not there"
     comes as a status of its own, and all others that are not success become 126; what is above passes.
     """
-    get = f"{seawall_command} wal get --restore {spec} --absent-status {PROVEN_ABSENT} %f %p"
+    program = shlex.join(wal_words(seawall_command)).replace("%", "%%")
+    get = f"{program} get --restore {spec} --absent-status {PROVEN_ABSENT} %f %p"
     return (
         f"{get}; s=$?; case $s in 0) exit 0;; {PROVEN_ABSENT}) exit {ABSENT};; esac; "
         "[ $s -gt 125 ] && exit $s; exit 126"
@@ -94,9 +100,10 @@ def with_partial(fetch: Fetch, path: Sequence[WalFolder], segment_bytes: int) ->
 
 
 def get_planned(
-    spec: RestoreSpec, spool: Spool, name: str, destination: Path, open_archives: Callable[[], Fetch]
+    spec: RestoreSpec, work: Path, name: str, destination: Path, open_archives: Callable[[], Fetch]
 ) -> int:
-    """Put the WAL file ``name`` at ``destination``; return :data:`FOUND` or :data:`ABSENT`.
+    """Put the WAL file ``name`` at ``destination``; return :data:`FOUND` or :data:`ABSENT`. ``work`` is the folder
+    beside the restored directory.
 
     Raises:
         WalMissing: below the proven end of the archive, so its absence is damage.
@@ -104,11 +111,17 @@ def get_planned(
     """
     kind = classify(name)
     if kind is WalFileKind.HISTORY:
-        return _get_history(spec, name, destination)
+        found = serve_history(os.fspath(work), name, os.fspath(destination))
+        if found is None:
+            raise WalMissing(
+                f"{work / HISTORIES_NAME} is gone, so nobody knows whether {name} exists",
+                hint="run the restore again",
+                segment=name,
+            )
+        return FOUND if found else ABSENT
     if kind is not WalFileKind.SEGMENT:
         return ABSENT
-    spool.note_served(name)
-    if spool.take(name, destination):
+    if serve_ready(os.fspath(work), name, os.fspath(destination)):
         return FOUND
     segment = SegmentName.parse(name, spec.wal_segment_bytes)
     epoch = spec.epoch_of(segment)
@@ -117,7 +130,7 @@ def get_planned(
     fetch = with_partial(open_archives(), spec.path, spec.wal_segment_bytes)
     content = _fetch_proven(fetch, epoch, name)
     destination.write_bytes(content)
-    _fetch_ahead(spec, spool, segment, fetch)
+    _fetch_ahead(spec, Spool(work / SPOOL_NAME), segment, fetch)
     return FOUND
 
 
@@ -145,18 +158,6 @@ def get_for_standby(
         destination.write_bytes(content)
         return FOUND
     return ABSENT
-
-
-def _get_history(spec: RestoreSpec, name: str, destination: Path) -> int:
-    """Histories come from the spec: all that the archive had when the restore was planned.
-
-    PostgreSQL asks for those of higher timelines, too, to choose a number that nobody has taken.
-    """
-    text = spec.histories.get(timeline_of(name))
-    if text is None:
-        return ABSENT
-    destination.write_text(text, encoding="utf-8")
-    return FOUND
 
 
 def _fetch_proven(fetch: Fetch, epoch: int, name: str) -> bytes:

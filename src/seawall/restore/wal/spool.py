@@ -7,17 +7,19 @@ Nothing here is synced: that would cost more than fetching again. So a file may 
 of power in mid-recovery, or from a disk that failed to write it, and PostgreSQL would take its first invalid
 record for the end of the WAL and promote. Each file therefore has its hash beside it, and is taken only if it
 is what was put.
+
+Only ``os`` is imported: PostgreSQL starts a process for each file that is taken.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-from collections.abc import Container
-from pathlib import Path
 
-from blake3 import blake3
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    StrPath = str | os.PathLike[str]
 
 _SERVED = ".served"
 
@@ -28,21 +30,21 @@ class Spool:
     ``owner`` is whose server takes from it, where root fills it for somebody else.
     """
 
-    def __init__(self, folder: Path, *, owner: tuple[int, int] | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: StrPath, *, owner: tuple[int, int] | None = None) -> None:
+        self.folder = os.fspath(folder)
         self._owner = owner
 
     def has(self, name: str) -> bool:
-        return (self.folder / name).exists()
+        return os.path.exists(self._place(name))
 
     def names(self) -> list[str]:
         """Return what is there whole."""
-        return [entry.name for entry in self.folder.iterdir() if not entry.name.startswith(".")]
+        return [name for name in os.listdir(self.folder) if not name.startswith(".")]
 
     def drop(self, name: str) -> None:
         """Remove ``name``; the archive still has it."""
-        for entry in (name, self._hash_name(name)):
-            (self.folder / entry).unlink(missing_ok=True)
+        for entry in (name, _hash_name(name)):
+            _remove(self._place(entry))
 
     def keep(self, names: Container[str]) -> None:
         """Remove all that is not in ``names``."""
@@ -55,25 +57,30 @@ class Spool:
 
         For whoever fills the spool ahead; a note that can't be made must not keep PostgreSQL from its segment.
         """
-        with contextlib.suppress(OSError):
+        try:
             self._write(_SERVED, name.encode())
+        except OSError:
+            pass  # the feed then fetches what nobody needs any more
 
     def last_served(self) -> str | None:
         """Return what PostgreSQL was given last."""
         try:
-            return (self.folder / _SERVED).read_text()
+            with open(self._place(_SERVED), encoding="ascii") as file:
+                return file.read()
         except FileNotFoundError:
             return None
 
     def put(self, name: str, content: bytes) -> None:
         """Add a file, whole or not at all. Two writers of one name had the same bytes."""
-        self._write(self._hash_name(name), blake3(content).digest())
+        from blake3 import blake3
+
+        self._write(_hash_name(name), blake3(content).digest())
         self._write(name, content)
 
-    def take(self, name: str, destination: Path) -> bool:
+    def take(self, name: str, destination: StrPath) -> bool:
         """Move ``name`` to ``destination``; False if it isn't there, or not whole any more (it is dropped then)."""
-        source = self.folder / name
-        if not source.exists():
+        source = self._place(name)
+        if not os.path.exists(source):
             return False
         if not self._is_whole(name):
             self.drop(name)
@@ -85,7 +92,9 @@ class Spool:
         except OSError:
             # Another file system (a separate pg_wal). A copy that is cut short must not be mistaken for a
             # segment, so it gets its name last.
-            partial = destination.with_name(destination.name + ".seawall-tmp")
+            import shutil
+
+            partial = f"{os.fspath(destination)}.seawall-tmp"
             try:
                 shutil.copyfile(source, partial)
                 os.rename(partial, destination)
@@ -95,22 +104,36 @@ class Spool:
         return True
 
     def _is_whole(self, name: str) -> bool:
+        from blake3 import blake3
+
         try:
-            expected = (self.folder / self._hash_name(name)).read_bytes()
-            return blake3((self.folder / name).read_bytes()).digest() == expected
+            with open(self._place(_hash_name(name)), "rb") as file:
+                expected = file.read()
+            return blake3().update_mmap(self._place(name)).digest() == expected
         except OSError:
             return False  # unreadable, or somebody else took it: the archive has it
 
     def _write(self, name: str, content: bytes) -> None:
-        temporary = self.folder / f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
+        temporary = self._place(f".{name}.{os.getpid()}.{os.urandom(4).hex()}")
         try:
-            temporary.write_bytes(content)
+            with open(temporary, "wb") as file:
+                file.write(content)
             if self._owner is not None:
                 os.chown(temporary, *self._owner)
-            os.rename(temporary, self.folder / name)
+            os.rename(temporary, self._place(name))
         finally:
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
 
-    @staticmethod
-    def _hash_name(name: str) -> str:
-        return f".{name}.hash"
+    def _place(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+
+def _hash_name(name: str) -> str:
+    return f".{name}.hash"
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # taken, renamed or removed by another process: gone is gone
