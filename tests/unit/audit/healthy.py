@@ -28,7 +28,7 @@ from seawall.postgres.health.facts import (
     WalState,
 )
 from seawall.postgres.server.owner import OwnerKind, ServerOwner
-from seawall.postgres.server_facts import ArchiverStatus, Database, DatabaseReport, Locale
+from seawall.postgres.server_facts import ArchiverStatus, Database, DatabaseReport, Extension, Locale
 from seawall.storage.protocol import LockState, ObjectLock
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -179,7 +179,7 @@ def database(name: str = "shop", **changed: Any) -> Database:
 
 def visit(name: str = "shop", **changed: Any) -> DatabaseHealth:
     fields = {
-        "report": DatabaseReport(name, locales=(LOCALE,)),
+        "report": DatabaseReport(name, extensions=(Extension("postgis", "3.5"),), locales=(LOCALE,)),
         "invalid_indexes": (),
         "unlogged": UnloggedTables((), 0),
     }
@@ -233,6 +233,7 @@ def server(**changed: Any) -> ServerHealth:
         "freeze_ages": (FreezeAge("shop", 50_000_000, 1000),),
         "checksum_failures": (),
         "config_errors": (),
+        "available_extensions": frozenset({"plpgsql", "postgis"}),
         "databases": (database(),),
         "visits": (visit(),),
         "host": host(),

@@ -163,6 +163,10 @@ FAILS: list[tuple[str, Any]] = [
     ("standby-not-following", in_standby(sender=None)),
     ("standby-smaller-settings", h.cluster(primary=LARGER)),
     (
+        "standby-missing-extensions",
+        h.cluster(standbys={"two": h.server(available_extensions=frozenset({"plpgsql"}))}),
+    ),
+    (
         "standby-other-collations",
         h.cluster(standbys={"two": h.server(databases=(h.database(locale=CHANGED),))}),
     ),
@@ -289,6 +293,9 @@ def test_every_rule_is_kept_by_a_service_in_order() -> None:
             last_archived_wal=None, last_archived_at=None))), Result.PASS),
         ("wal-archive-failing", h.with_server(wal=h.wal(ready=1, archiver=h.archiver(
             last_archived_wal=None, last_archived_at=None))), Result.CANNOT_TELL),
+        ("wal-archive-failing", h.with_server(wal=h.wal(ready=9, archiver=h.archiver(
+            last_archived_wal="000000010000000000000050", last_archived_at=h.NOW - timedelta(seconds=9)))),
+            Result.PASS),
         ("wal-archive-off", h.with_server(settings=h.settings(archive_mode="off"), receivers=(
             h.standby(application="barman", replay_lag_bytes=None),)), Result.PASS),
         ("wal-archive-off", h.with_server(identity=STANDBY), Result.NOT_APPLICABLE),

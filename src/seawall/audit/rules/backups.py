@@ -290,8 +290,9 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
         "The keys of the backups are only on the machine that they are to save",
         "Encryption without a key elsewhere makes the backups as lost as the server.",
         Story(
-            "The documentation of every encrypting backup tool warns of it; BorgBackup's says: \"if you lose the key, "
-            'your backup is worthless", and asks to export it.',
+            "BorgBackup offers `key export` for one reason: without the key the repository can't be read, by "
+            "anybody, and the key "
+            "is where the data was unless somebody carried a copy away.",
             "https://borgbackup.readthedocs.io/en/stable/usage/key.html",
         ),
         "add escrow to the keys, then: seawall key add; print the recovery code and lock it away",

@@ -187,7 +187,9 @@ _CACHES = Story(
     "https://docs.aws.amazon.com/sdk-for-java/latest/developer-guide/jvm-ttl-dns.html",
 )
 _FACEBOOK = Story(
-    "Facebook, October 2021: the outage took the tools, the directory and the badges of those who had to end it.",
+    "Facebook, October 2021: the outage took along the tools and the out-of-band network of those who had to end "
+    "it, and it "
+    "took time to get people into the buildings.",
     "https://engineering.fb.com/2021/10/05/networking-traffic/outage-details/",
 )
 _CLOUDFLARE = Story(

@@ -181,6 +181,29 @@ def _other_collations(facts: ClusterFacts) -> Iterator[Verdict]:
         )
 
 
+def _missing_extensions(facts: ClusterFacts) -> Iterator[Verdict]:
+    if not facts.standbys:
+        yield not_applicable("no standby is declared in the plan")
+        return
+    used: dict[str, list[str]] = {}
+    for visit in known(known(facts.primary).visits):
+        for extension in known(visit.report).extensions:
+            used.setdefault(extension.name, []).append(visit.name)
+    for name, standby in facts.standbys.items():
+        if isinstance(standby, Unknown):
+            yield cannot_tell(f"standby {name}: {standby.reason}", standby.needs)
+            continue
+        missing = sorted(set(used) - known(standby.available_extensions))
+        if not missing:
+            yield passed(f"standby {name} has the files of every extension in use", evidence=sorted(used))
+            continue
+        yield failed(
+            f"standby {name} lacks {', '.join(missing)}: after a failover everything that uses it fails",
+            evidence=[f"{extension}: used in {', '.join(used[extension])}" for extension in missing],
+            remedy=f"install the packages of {', '.join(missing)} on {name}, in the primary's versions",
+        )
+
+
 def known_reason(standby: ServerHealth) -> Unknown:
     """Return why a standby's databases are unknown."""
     assert isinstance(standby.databases, Unknown)
@@ -279,12 +302,28 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
         "max_prepared_transactions and max_locks_per_transaction. With less it pauses, and after a restart it "
         "doesn't start.",
         Story(
-            '"If these parameters are not set high enough then the server will refuse to start" (Hot Standby, '
-            "Administrator's Overview). People raise them on the primary first, and learn it there.",
+            "A hot standby that meets a larger value in the WAL pauses its replay, and doesn't start again with "
+            "the smaller one "
+            "(Hot Standby, Administrator's Overview). People raise them on the primary first, and learn it there.",
             "https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-ADMIN",
         ),
         "raise them on the standbys first, then on the primary; restart in that order",
         _smaller_settings,
+    ),
+    Rule(
+        "standby-missing-extensions",
+        Severity.HIGH,
+        "A standby lacks extensions that its primary uses",
+        "The catalog is replicated, the library is not. The standby follows without a word, and queries fail after the "
+        "failover, where the library can't be found.",
+        Story(
+            "repmgr issue 725: after updates of the operating system the library was not the one that the "
+            "catalog wanted, and "
+            "the promotion itself failed on it.",
+            "https://github.com/EnterpriseDB/repmgr/issues/725",
+        ),
+        "install the same packages on the standby",
+        _missing_extensions,
     ),
     Rule(
         "standby-other-collations",

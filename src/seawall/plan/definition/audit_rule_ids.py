@@ -45,6 +45,7 @@ AUDIT_RULE_IDS: tuple[str, ...] = (
     "server-wal-level-minimal",
     "server-wraparound-near",
     "standby-lag",
+    "standby-missing-extensions",
     "standby-none",
     "standby-not-following",
     "standby-other-collations",

@@ -231,6 +231,7 @@ class ServerHealth:
     freeze_ages: Fact[tuple[FreezeAge, ...]]
     checksum_failures: Fact[tuple[ChecksumFailures, ...]]
     config_errors: Fact[tuple[ConfigError, ...]]
+    available_extensions: Fact[frozenset[str]]
     databases: Fact[tuple[Database, ...]]
     visits: Fact[tuple[DatabaseHealth, ...]]
     host: Fact[HostState]

@@ -91,6 +91,7 @@ def _observe(session: ServerSession, dsn: str, inquiry: Inquiry, password: str |
         freeze_ages=inquiry.ask("the age of transactions", lambda s: _freeze_ages(session, s)),
         checksum_failures=inquiry.ask("checksum failures", lambda s: _checksum_failures(session, s)),
         config_errors=_config_errors(session, inquiry),
+        available_extensions=inquiry.ask("available extensions", lambda s: _available_extensions(session, s)),
         databases=databases,
         visits=visit_databases(dsn, databases, inquiry, password),
         host=host,
@@ -235,6 +236,12 @@ def _checksum_failures(session: ServerSession, limit_s: float) -> tuple[Checksum
         deadline_s=limit_s,
     )
     return tuple(ChecksumFailures(*row) for row in rows)
+
+
+def _available_extensions(session: ServerSession, limit_s: float) -> frozenset[str]:
+    """Return the extensions whose files the server's machine has, in any version."""
+    rows = session.query_all("SELECT name FROM pg_available_extensions", deadline_s=limit_s)
+    return frozenset(name for (name,) in rows)
 
 
 def _config_errors(session: ServerSession, inquiry: Inquiry) -> Fact[tuple[ConfigError, ...]]:

@@ -49,6 +49,8 @@ class ServerSignals:
     schemas: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
     from_command_line: frozenset[str] = frozenset()
+    host: str = ""
+    """The host name by which the server was reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +164,14 @@ def _unit(seen: HostSignals) -> str:
     return seen.service_unit or next(claimed, "")
 
 
+_RDS_DOMAINS = (".rds.amazonaws.com", ".rds.amazonaws.com.cn")
+
+
 def _find_rds(told: ServerSignals, seen: HostSignals) -> list[str]:
     found = [f"the role {name}" for name in ("rds_superuser", "rdsadmin") if name in told.roles]
     found += [f"the setting {name}" for name in sorted(told.settings) if name.startswith("rds.")][:1]
-    return found + ["the function aurora_version()"] * ("aurora_version" in told.functions)
+    found += ["the function aurora_version()"] * ("aurora_version" in told.functions)
+    return found + [f"the host name {told.host}"] * told.host.endswith(_RDS_DOMAINS)
 
 
 def _find_managed_cloud(told: ServerSignals, seen: HostSignals) -> list[str]:

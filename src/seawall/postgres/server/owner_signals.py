@@ -14,7 +14,7 @@ from pathlib import Path
 from seawall.postgres.server.directory_claims import find_claims
 from seawall.postgres.server.owner import HostSignals, ServerOwner, ServerSignals, decide_owner
 from seawall.postgres.server_facts import ServerFacts
-from seawall.postgres.session import ServerSession
+from seawall.postgres.session import ServerSession, parse_dsn
 
 _PROC = Path("/proc")
 _DEBIAN_CLUSTERS = Path("/etc/postgresql")
@@ -71,6 +71,7 @@ def gather_server_signals(session: ServerSession) -> ServerSignals:
         schemas=frozenset(name for (name,) in schemas),
         functions=frozenset(name for (name,) in functions),
         from_command_line=frozenset(name for name, _, source in rows if source == "command line"),
+        host=parse_dsn(session.server).get("host", ""),
     )
 
 
