@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -161,15 +162,42 @@ def test_a_declared_standby_with_smaller_settings(shop: Protected, audit: Audito
         assert results["standby-smaller-settings"] == {"pass"} == results["standby-same-site"]
         assert results["standby-other-collations"] == {"pass"} == results["standby-missing-extensions"]
         assert results["plan-declared-not-active"] == {"fail"}, "Seawall does nothing with it yet"
+        assert results["standby-unreachable"] == {"pass"} and results["standby-without-tls"] == {
+            "not-applicable"
+        }
+        _speak_tls(shop)
+        assert of(shop, audit, change)["standby-without-tls"] == {"fail"}
+        set_and_reload(shop.cluster, ssl="off")
         shop.cluster.configure({"max_locks_per_transaction": "99"})
         shop.cluster.restart()
         results = of(shop, audit, change)
         assert results["standby-smaller-settings"] == {"fail"}
         evidence = audit.finding("standby-smaller-settings")["evidence"]
         assert evidence == ["max_locks_per_transaction: 64 here, 99 on the primary"]
+        standby.configure({"archive_mode": "off", "max_locks_per_transaction": "99"})
+        standby.restart()
+        standby.sql("SELECT pg_promote()")
+        assert of(shop, audit, change)["standby-unreachable"] == {"fail"}
+        assert audit.finding("standby-unreachable")["severity"] == "critical", "two primaries"
     finally:
         standby.destroy()
-    assert of(shop, audit, change)["standby-smaller-settings"] == {"cannot-tell"}
+    results = of(shop, audit, change)
+    assert results["standby-smaller-settings"] == {"cannot-tell"} and results["standby-unreachable"] == {
+        "fail"
+    }
+
+
+def _speak_tls(shop: Protected) -> None:
+    """Give the server a certificate of its own making."""
+    key, certificate = shop.cluster.data / "server.key", shop.cluster.data / "server.crt"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=db", "-days", "2"]
+    subprocess.run(
+        [*request, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=60
+    )
+    for path in (key, certificate):
+        path.chmod(0o600)
+        shutil.chown(path, shop.cluster.data.stat().st_uid, shop.cluster.data.stat().st_gid)
+    set_and_reload(shop.cluster, ssl="on")
 
 
 def test_a_server_that_is_down(shop: Protected, audit: Auditor) -> None:

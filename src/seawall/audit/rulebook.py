@@ -21,6 +21,7 @@ from seawall.audit.rules import (
     server,
     service,
     slots,
+    standby_fitness,
     standbys,
 )
 from seawall.audit.waivers import apply_waivers, idle_waivers
@@ -36,6 +37,7 @@ CLUSTER_RULES: tuple[Rule[ClusterFacts], ...] = (
     *archive_commands.RULES,
     *slots.RULES,
     *standbys.RULES,
+    *standby_fitness.RULES,
     *server.RULES,
     *contents.RULES,
 )

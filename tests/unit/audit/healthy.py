@@ -50,6 +50,7 @@ SETTINGS = {
     "max_wal_senders": "10",
     "max_worker_processes": "8",
     "restore_command": "",
+    "ssl": "on",
     "summarize_wal": "on",
     "synchronous_commit": "on",
     "wal_level": "replica",

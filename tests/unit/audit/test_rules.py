@@ -162,6 +162,10 @@ FAILS: list[tuple[str, Any]] = [
     ("standby-not-following", in_standby(pause_state="paused")),
     ("standby-not-following", in_standby(sender=None)),
     ("standby-smaller-settings", h.cluster(primary=LARGER)),
+    ("standby-unreachable", h.cluster(standbys={"two": Unknown("password rejected", "~/.pgpass")})),
+    ("standby-unreachable", h.cluster(standbys={"two": h.server()})),
+    ("standby-without-tls", h.cluster(standbys={"two": h.server(settings=h.settings(ssl="off"))})),
+    ("wal-little-room", h.with_server(host=h.host(wal_free_bytes=80_000_000), wal=h.wal(bytes_per_s=1000.0))),
     (
         "standby-missing-extensions",
         h.cluster(standbys={"two": h.server(available_extensions=frozenset({"plpgsql"}))}),
@@ -437,6 +441,7 @@ def test_what_nobody_saw_is_no_failure(part: str) -> None:
     findings = apply_rules(CLUSTER_RULES, facts) + apply_rules(SERVICE_RULES, h.service(facts))
     failures = {f.rule.id for f in findings if f.is_failure}
     about = {"primary": {"server-unreachable"}, "repositories": {"backup-repository-unusable"}}
+    about |= {"standbys": {"standby-unreachable"}}
     assert failures <= about.get(part, set())
 
 

@@ -1,12 +1,12 @@
-"""Replication slots: promises to keep WAL, which fill disks and break when they are forgotten."""
+"""WAL that is kept: by replication slots, whose promises fill disks and break, and by the room that there is."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from seawall.audit.facts import ClusterFacts
-from seawall.audit.rule import Rule, Severity, Story, Verdict, failed, not_applicable, passed
-from seawall.audit.rules.scope import change, on_server
+from seawall.audit.rule import Rule, Severity, Story, Verdict, cannot_tell, failed, not_applicable, passed
+from seawall.audit.rules.scope import change, on_own_server, on_server
 from seawall.model.fact import known
 from seawall.model.units import format_bytes, format_duration
 from seawall.postgres.health.facts import ServerHealth, SlotState
@@ -14,6 +14,8 @@ from seawall.postgres.health.facts import ServerHealth, SlotState
 _ABANDONED_BYTES = 64 << 20
 """What an inactive slot may hold back before it counts: a standby that restarts is no fault."""
 _MUCH_BYTES = 1 << 30
+_ENOUGH_ROOM_S = 24 * 3600.0
+"""An archive that fails in the evening is seen in the morning."""
 _ABANDONED_AFTER = timedelta(hours=1)
 
 
@@ -80,6 +82,24 @@ def _is_lost(slot: SlotState) -> bool:
     return slot.wal_status == "lost" or slot.invalidation is not None
 
 
+def _little_room(server: ServerHealth) -> Verdict:
+    host = known(server.host)
+    if host.wal_free_bytes is None:
+        return cannot_tell("the free space beside pg_wal can't be read", "look yourself: df PG_WAL")
+    rate = known(known(server.wal).bytes_per_s)
+    free = format_bytes(host.wal_free_bytes)
+    if rate <= 0:
+        return passed(f"{free} are free beside the WAL")
+    hours_s = host.wal_free_bytes / rate
+    shown = [f"{free} free at {host.wal_directory}", f"{format_bytes(rate * 3600)} of WAL an hour on average"]
+    if hours_s >= _ENOUGH_ROOM_S:
+        return passed(f"there is room for {format_duration(hours_s)} of WAL", evidence=shown)
+    return failed(
+        f"the disk of pg_wal is full {format_duration(hours_s)} after the archive or a standby stops taking WAL",
+        evidence=shown,
+    )
+
+
 def _shown(slot: SlotState, server: ServerHealth) -> str:
     parts = [f"slot {slot.name} ({slot.kind}{', database ' + slot.database if slot.database else ''})"]
     if slot.retained_bytes is not None:
@@ -131,5 +151,20 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
         ),
         "rebuild the consumer, then drop the slot",
         on_server(_lost),
+    ),
+    Rule(
+        "wal-little-room",
+        Severity.MEDIUM,
+        "The disk of pg_wal is full within a day",
+        "WAL that nobody takes stays. When its disk is full the server stops, and a full disk is a bad place for "
+        "a recovery.",
+        Story(
+            "pgBackRest issue 2629: one segment that could not be archived, and pg_wal filled the disk until the "
+            "server "
+            "stopped.",
+            "https://github.com/pgbackrest/pgbackrest/issues/2629",
+        ),
+        "make room on the file system of pg_wal, or give it one of its own",
+        on_own_server("the provider grows the storage", _little_room),
     ),
 )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from seawall.audit.facts import ClusterFacts
 from seawall.audit.headline import is_elsewhere
-from seawall.audit.rule import Rule, Severity, Story, Verdict, cannot_tell, failed, not_applicable, passed
+from seawall.audit.rule import Rule, Severity, Story, Verdict, failed, not_applicable, passed
 from seawall.audit.rules.scope import MANAGED, on_server
 from seawall.model.fact import Unknown, known
 from seawall.model.units import format_bytes, format_duration
@@ -16,13 +14,6 @@ _LOW_RPO_S = 60.0
 """Below this, whole segments in an archive can't keep the promise: only replication or streaming can."""
 _MUCH_LAG_BYTES = 256 << 20
 _MUCH_LAG_S = 300.0
-_RECOVERY_SETTINGS = (
-    "max_connections",
-    "max_worker_processes",
-    "max_wal_senders",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
-)
 _NO_STANDBY = "no standby follows this server"
 
 
@@ -126,90 +117,6 @@ def _replay_state(server: ServerHealth) -> Verdict:
     return passed(f"it streams from {replay.sender} and replays", evidence=shown)
 
 
-def _smaller_settings(facts: ClusterFacts) -> Iterator[Verdict]:
-    primary = known(facts.primary)
-    if not facts.standbys:
-        yield not_applicable("no standby is declared in the plan")
-    for name, standby in facts.standbys.items():
-        if isinstance(standby, Unknown):
-            yield cannot_tell(f"standby {name}: {standby.reason}", standby.needs)
-            continue
-        smaller = [
-            (setting, standby.settings.number(setting), primary.settings.number(setting))
-            for setting in _RECOVERY_SETTINGS
-            if standby.settings.number(setting) < primary.settings.number(setting)
-        ]
-        if not smaller:
-            yield passed(f"standby {name} has the settings that replay needs")
-            continue
-        yield failed(
-            f"standby {name} has smaller settings than its primary: replay pauses, and it won't start again",
-            evidence=[f"{setting}: {here} here, {there} on the primary" for setting, here, there in smaller],
-            remedy=f"on {name}, then restart it: "
-            + "; ".join(f"ALTER SYSTEM SET {setting} = {there}" for setting, _, there in smaller),
-        )
-
-
-def _other_collations(facts: ClusterFacts) -> Iterator[Verdict]:
-    if not facts.standbys:
-        yield not_applicable("no standby is declared in the plan")
-    for name, standby in facts.standbys.items():
-        if isinstance(standby, Unknown) or isinstance(standby.databases, Unknown):
-            unknown = standby if isinstance(standby, Unknown) else known_reason(standby)
-            yield cannot_tell(f"standby {name}: {unknown.reason}", unknown.needs)
-            continue
-        changed = [item for item in standby.databases if item.locale.has_changed]
-        refusing = [
-            visit.name
-            for visit in (() if isinstance(standby.visits, Unknown) else standby.visits)
-            if not isinstance(visit.report, Unknown) and visit.report.refusal
-        ]
-        if not changed and not refusing:
-            yield passed(f"standby {name} sorts text as its primary does, and every database opens there")
-            continue
-        yield failed(
-            f"standby {name} has other locales than its primary: after a failover indexes miss rows, or databases "
-            f"refuse",
-            evidence=[
-                *(
-                    f"{item.name}: {item.locale.version}, there {item.locale.actual_version}"
-                    for item in changed
-                ),
-                *(f"{database} refuses connections there" for database in refusing),
-            ],
-            remedy=f"give {name} the operating system (glibc, ICU) of the primary, or reindex right after a failover",
-        )
-
-
-def _missing_extensions(facts: ClusterFacts) -> Iterator[Verdict]:
-    if not facts.standbys:
-        yield not_applicable("no standby is declared in the plan")
-        return
-    used: dict[str, list[str]] = {}
-    for visit in known(known(facts.primary).visits):
-        for extension in known(visit.report).extensions:
-            used.setdefault(extension.name, []).append(visit.name)
-    for name, standby in facts.standbys.items():
-        if isinstance(standby, Unknown):
-            yield cannot_tell(f"standby {name}: {standby.reason}", standby.needs)
-            continue
-        missing = sorted(set(used) - known(standby.available_extensions))
-        if not missing:
-            yield passed(f"standby {name} has the files of every extension in use", evidence=sorted(used))
-            continue
-        yield failed(
-            f"standby {name} lacks {', '.join(missing)}: after a failover everything that uses it fails",
-            evidence=[f"{extension}: used in {', '.join(used[extension])}" for extension in missing],
-            remedy=f"install the packages of {', '.join(missing)} on {name}, in the primary's versions",
-        )
-
-
-def known_reason(standby: ServerHealth) -> Unknown:
-    """Return why a standby's databases are unknown."""
-    assert isinstance(standby.databases, Unknown)
-    return standby.databases
-
-
 def _same_site(facts: ClusterFacts) -> Verdict:
     plan = known(facts.plan)
     cluster = facts.cluster_plan
@@ -293,50 +200,5 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
         ),
         "see the standby's log",
         on_server(_replay_state),
-    ),
-    Rule(
-        "standby-smaller-settings",
-        Severity.HIGH,
-        "A standby's settings are smaller than its primary's",
-        "Replay needs at least the primary's max_connections, max_worker_processes, max_wal_senders, "
-        "max_prepared_transactions and max_locks_per_transaction. With less it pauses, and after a restart it "
-        "doesn't start.",
-        Story(
-            "A hot standby that meets a larger value in the WAL pauses its replay, and doesn't start again with "
-            "the smaller one "
-            "(Hot Standby, Administrator's Overview). People raise them on the primary first, and learn it there.",
-            "https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-ADMIN",
-        ),
-        "raise them on the standbys first, then on the primary; restart in that order",
-        _smaller_settings,
-    ),
-    Rule(
-        "standby-missing-extensions",
-        Severity.HIGH,
-        "A standby lacks extensions that its primary uses",
-        "The catalog is replicated, the library is not. The standby follows without a word, and queries fail after the "
-        "failover, where the library can't be found.",
-        Story(
-            "repmgr issue 725: after updates of the operating system the library was not the one that the "
-            "catalog wanted, and "
-            "the promotion itself failed on it.",
-            "https://github.com/EnterpriseDB/repmgr/issues/725",
-        ),
-        "install the same packages on the standby",
-        _missing_extensions,
-    ),
-    Rule(
-        "standby-other-collations",
-        Severity.HIGH,
-        "A standby sorts text differently",
-        "Its indexes were built by the primary's C library. Under another one they miss rows, from the first "
-        "query after "
-        "the failover on.",
-        Story(
-            "glibc 2.28: standbys on Debian 10 of primaries on Debian 9 returned wrong results.",
-            "https://wiki.postgresql.org/wiki/Locale_data_changes",
-        ),
-        "use the same operating system release on both, or ICU or builtin collations of the same version",
-        _other_collations,
     ),
 )
