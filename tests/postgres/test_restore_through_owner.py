@@ -208,6 +208,20 @@ def test_another_major_version_is_refused_before_a_byte_is_copied(site: Site) ->
     assert not list(target.data.parent.glob(f"{target.data.name}.before-*"))
 
 
+def test_patronis_directory_is_not_started_behind_its_back(site: Site) -> None:
+    target = site.folder / "patronis"
+    target.mkdir()
+    (target / "PG_VERSION").write_text(f"{MAJOR}\n")
+    (target / "patroni.dynamic.json").write_text("{}")
+    argv = ("restore", "--latest", "--json", "--into", target, "--move-aside")
+    site.seawall(*argv, "--start").failed_with(94, "belongs to Patroni", "patronictl remove")
+    assert sorted(path.name for path in target.iterdir()) == ["PG_VERSION", "patroni.dynamic.json"]
+    assert not list(site.folder.glob("patronis.*")), "nothing was begun"
+    report = site.seawall(*argv).succeeded().document
+    assert (report["owner"], report["start_command"]) == ("Patroni", "")
+    assert any("don't start it yet" in note for note in report["notes"])
+
+
 class TestPreflightAsTheServersUser:
     """Before a byte is copied: can the user whose server it will be do what restore_command does?"""
 
@@ -252,6 +266,16 @@ class TestPreflightAsTheServersUser:
         script = hidden / "venv" / "bin" / "seawall"
         script.write_text(script.read_text().replace(str(site.program.parent), str(script.parent)))
         self.refused(site, f"{hidden} can't be entered", "root's, drwx------", program=script)
+
+    def test_a_program_for_postgresql_that_only_root_can_run(self, site: Site) -> None:
+        copy = site.folder / "half-open"
+        subprocess.run(["cp", "-a", site.program.parent.parent, copy], check=True)
+        script = copy / "bin" / "seawall"
+        script.write_text(script.read_text().replace(str(site.program.parent), str(script.parent)))
+        wal = copy / "bin" / "seawall-wal"
+        wal.write_text(script.read_text())
+        wal.chmod(0o700)
+        self.refused(site, f"{wal} can't be read and executed", "-rwx------", program=script)
 
     def test_what_is_open_is_not_refused(self, site: Site) -> None:
         target = site.folder / "plain"

@@ -62,7 +62,7 @@ class TablespaceUnsafe(Refused, code="tablespace-unsafe", status=88):
 
 
 class TargetNotReady(Refused, code="target-not-ready", status=89):
-    """This machine can't run what would be restored: programs, extensions, locales, settings."""
+    """This machine can't run what would be restored: programs, extensions, locales, the server's user's rights."""
 
 
 class ClaimRefused(Refused, code="claim-refused", status=90):

@@ -20,6 +20,7 @@ from typing import Any
 from seawall.model.errors import SeawallError
 from seawall.plan.secrets import SecretReference, resolve
 from seawall.postgres.server.user import RunAs
+from seawall.postgres.wal_program import wal_words
 from seawall.repository.layout import HEADER_KEY
 from seawall.restore.errors import TargetNotReady
 from seawall.restore.other_user import NoAnswer, answer_with, call_as, last_line, user_name
@@ -93,8 +94,13 @@ def _check_command(user: RunAs, name: str, seawall_command: str, environment: Ma
         raise _not_runnable(name, seawall_command, str(error)) from error
     if done.returncode != 0:
         closed = _first_closed(user, shlex.split(seawall_command)[0])
-        why = _described(closed) if closed else last_line(done.stderr) or f"status {done.returncode}"
-        raise _not_runnable(name, seawall_command, why)
+        raise _not_runnable(
+            name, seawall_command, closed or last_line(done.stderr) or f"status {done.returncode}"
+        )
+    # What PostgreSQL calls may be a program of its own beside the one just tried.
+    closed = _first_closed(user, wal_words(seawall_command)[0])
+    if closed:
+        raise _not_runnable(name, seawall_command, closed)
 
 
 def _not_runnable(name: str, seawall_command: str, why: str) -> TargetNotReady:
@@ -108,7 +114,7 @@ def _not_runnable(name: str, seawall_command: str, why: str) -> TargetNotReady:
 
 
 def _first_closed(user: RunAs, program: str) -> str | None:
-    """Return the first thing on the way to ``program`` that ``user`` can't get through, tried as that user."""
+    """Say what is the first thing on the way to ``program`` that ``user`` can't get through, tried as that user."""
     places = list(dict.fromkeys(_way_to(Path(program))))
     try:
         done = subprocess.run(
@@ -122,7 +128,8 @@ def _first_closed(user: RunAs, program: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return os.fsdecode(done.stdout).removesuffix("\n") or None
+    closed = os.fsdecode(done.stdout).removesuffix("\n")
+    return _described(closed) if closed else None
 
 
 def _way_to(program: Path, depth: int = 16) -> Iterator[str]:
