@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from seawall.cli.memory import keep_freed_memory
 from seawall.cli.options import LONG_PATIENCE_S, json_option, plan_option, repository_option
 from seawall.cli.output import ProgressDisplay, note, print_json
 from seawall.model.errors import SeawallError
@@ -48,6 +49,7 @@ def command(
     from seawall.backup.physical import take_full_backup
     from seawall.cli.parsing import duration_s
 
+    keep_freed_memory()
     _import_ahead()
     app = App.load(plan_path, patience_s=LONG_PATIENCE_S)
     cluster = app.cluster_name(cluster_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from seawall.cli.memory import keep_freed_memory
 from seawall.cli.options import (
     LONG_PATIENCE_S,
     cluster_option,
@@ -116,6 +118,7 @@ def command(
     from seawall.restore.planning.request import RestoreRequest
     from seawall.restore.run import restore
 
+    keep_freed_memory()
     app = App.load(plan_path, patience_s=LONG_PATIENCE_S)
     cluster = app.cluster_name(cluster_name)
     moment = _moment(
@@ -141,7 +144,7 @@ def command(
         settings=dict(_pairs(settings, "--set")),
         checks=app.checks(cluster),
         deadline_s=duration_s(deadline, "--deadline"),
-        user=app.login_user(cluster),
+        login_user=functools.partial(app.login_user, cluster),
         left_out=left_out,
     )
     with ProgressDisplay(f"restore of {cluster}", is_silent=as_json) as display:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from seawall.cli.memory import keep_freed_memory
 from seawall.cli.options import LONG_PATIENCE_S, json_option, plan_option, repository_option
 from seawall.cli.output import ProgressDisplay, print_json
 from seawall.model.units import format_bytes
@@ -47,6 +48,7 @@ def command(
     from seawall.app import App
     from seawall.repository.verify.whole import verify
 
+    keep_freed_memory()
     app = App.load(plan_path, patience_s=LONG_PATIENCE_S)
     reports: dict[str, VerifyReport] = {}
     for name in app.repository_names(only=repository_name):

@@ -8,11 +8,13 @@ anybody is told that the service is back.
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from seawall.model.clock import Clock
+from seawall.model.errors import InvalidInput
 from seawall.model.lsn import Lsn
 from seawall.postgres.errors import ServerNotReady, ServerStartFailed
 from seawall.postgres.programs import ServerPrograms
@@ -27,6 +29,7 @@ from seawall.postgres.server.lifecycle import (
 from seawall.postgres.server.owned import LogFile, ServerLog, owners_log, start_through_owner
 from seawall.postgres.server.running import RunningServer
 from seawall.postgres.server.user import server_user
+from seawall.postgres.session import load_driver
 from seawall.repository.backups.record import BackupRecord
 from seawall.restore.asking import Answers, Questions, ask
 from seawall.restore.beside import LOG_NAME, SPOOL_NAME, work_directory
@@ -67,6 +70,8 @@ def start_and_watch(
     )
     began = clock.monotonic()
     on_phase("recover", 0, None)
+    # It takes a tenth of a second, which the server's own work covers.
+    threading.Thread(target=load_driver, daemon=True).start()
     try:
         server = _recover(request, layout, programs, serving, log, clock)
     except ServerStartFailed as error:
@@ -142,7 +147,17 @@ def _questions(
     pause_within_s: float | None = None,
 ) -> Questions:
     host = str(server.socket_directory) if server.socket_directory else "localhost"
-    return Questions(host, server.port, request.user or _owner_name(server), checks, pause_within_s)
+    return Questions(host, server.port, _login_user(request, server), checks, pause_within_s)
+
+
+def _login_user(request: RestoreRequest, server: RunningServer) -> str:
+    """Return the role of the plan's connection string; where that says none, or nothing that can be read, the
+    owner's name: by now a server waits to be asked."""
+    try:
+        named = request.login_user()
+    except InvalidInput:
+        named = None
+    return named or _owner_name(server)
 
 
 def _owner_name(server: RunningServer) -> str:

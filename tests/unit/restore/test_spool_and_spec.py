@@ -120,15 +120,26 @@ def test_trouble_further_ahead_is_left_to_the_call_that_needs_it(spool: Spool) -
         get(spool, name(5), archive)
 
 
-def test_the_spool_gives_a_file_once_and_whole(spool: Spool, tmp_path: Path) -> None:
+def test_the_spool_gives_a_file_whole_and_keeps_it(spool: Spool, tmp_path: Path) -> None:
     spool.put("a", b"one")
     spool.put("a", b"one")
     assert spool.has("a")
     assert sorted(entry.name for entry in Path(spool.folder).iterdir()) == [".a.hash", "a"]
-    assert spool.take("a", tmp_path / "out") and (tmp_path / "out").read_bytes() == b"one"
-    assert not spool.has("a") and not spool.take("a", tmp_path / "out2")
-    assert not (tmp_path / "out2").exists()
+    for _ in range(2):
+        assert spool.give("a", tmp_path / "out") and (tmp_path / "out").read_bytes() == b"one"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["histories", "out", "spool"]
+    (tmp_path / "out").write_bytes(b"recycled")  # a second name of the same file
+    (tmp_path / "out").unlink()
+    assert not spool.give("a", tmp_path / "out") and not (tmp_path / "out").exists()
     assert list(Path(spool.folder).iterdir()) == []
+
+
+def test_what_replay_is_past_goes(spool: Spool, tmp_path: Path) -> None:
+    for number in range(3, 8):
+        spool.put(name(number), b"x")
+    for number in (4, 3, 4, 5, 6):  # the checkpoint's record first, then back to redo
+        assert serve_ready(str(tmp_path), name(number), str(tmp_path / "out"))
+    assert sorted(spool.names()) == [name(5), name(6), name(7)]
 
 
 @pytest.mark.parametrize("left", [b"", b"on", b"onf", b"\0\0\0"], ids=["empty", "cut", "other", "zeros"])
@@ -149,8 +160,8 @@ def test_the_spool_serves_a_pg_wal_on_another_file_system(spool: Spool) -> None:
     spool.put("a", b"one")
     destination = elsewhere / f"seawall-{Path(spool.folder).parent.name}"
     try:
-        assert spool.take("a", destination) and destination.read_bytes() == b"one"
-        assert not spool.has("a")
+        assert spool.give("a", destination) and destination.read_bytes() == b"one"
+        assert not list(elsewhere.glob(f"{destination.name}.*"))
     finally:
         destination.unlink(missing_ok=True)
 

@@ -32,7 +32,7 @@ from seawall.postgres.server.running import (
 )
 from seawall.postgres.server.user import RunAs, server_user
 
-POLL_INTERVAL_S = 0.05
+POLL_INTERVAL_S = 0.01
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 60.0
 LOG_TAIL_LINES = 12

@@ -20,6 +20,7 @@ from seawall.repository.backups.reader import BackupReader
 from seawall.repository.format.extents import Extent, ExtentKind, iter_extents
 from seawall.restore.directory.ownership import Ownership
 from seawall.restore.errors import DirectoryNotEmpty
+from seawall.storage.posix_tree import start_writeback
 
 CHUNK_BYTES = 8 << 20
 _BATCH_FILES = 256
@@ -202,6 +203,9 @@ def _write(reader: BackupReader, layout: Layout, ownership: Ownership, task: _Ta
                     raise TypeError("an extent with data was read as a run of zeros")
                 _pwrite_fully(descriptor, content, extent.file_offset)
                 written += extent.length
+            if part.entry.size > _BATCH_FILE_BYTES and part.extents:
+                begin, last = part.extents[0].file_offset, part.extents[-1]
+                start_writeback(descriptor, begin, last.file_offset + last.length - begin)
         finally:
             os.close(descriptor)
     return written

@@ -67,7 +67,7 @@ class RestoreRequest:
     checks: tuple[Check, ...] = ()
     deadline_s: float = 3600.0
     owner: tuple[int, int] | None = None
-    user: str | None = None
+    login_user: Callable[[], str | None] = field(default=lambda: None)
     """The role to log in as for the checks (the plan's); None: the directory's owner."""
     spool_bytes: int = DEFAULT_SPOOL_BYTES
     """How much WAL may lie beside the directory at once; the rest is fetched as replay goes on."""

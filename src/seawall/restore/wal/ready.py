@@ -21,8 +21,12 @@ def serve_ready(work: str, name: str, destination: str) -> bool | None:
         if len(name) != 24 or "." in name or "/" in name:
             return None
         spool = Spool(os.path.join(work, SPOOL_NAME))
+        before = spool.last_served()
         spool.note_served(name)
-        return True if spool.take(name, destination) else None
+        is_there = spool.give(name, destination)
+        if before is not None and before < name:
+            spool.drop_before(before)  # the one that was served last stays, too: replay may go back once
+        return True if is_there else None
     except OSError:
         return None
 

@@ -77,31 +77,41 @@ class Spool:
         self._write(_hash_name(name), blake3(content).digest())
         self._write(name, content)
 
-    def take(self, name: str, destination: StrPath) -> bool:
-        """Move ``name`` to ``destination``; False if it isn't there, or not whole any more (it is dropped then)."""
+    def give(self, name: str, destination: StrPath) -> bool:
+        """Put ``name`` at ``destination``; False if it isn't there, or not whole any more (it is dropped then).
+
+        The spool keeps it, as a second name of the same file: recovery reads the checkpoint's record first, then
+        goes back to where redo begins, and asks again. Should the server ever write to its file, the hash tells.
+        """
         source = self._place(name)
         if not os.path.exists(source):
             return False
         if not self._is_whole(name):
             self.drop(name)
             return False
+        partial = f"{os.fspath(destination)}.seawall-tmp"
         try:
-            os.rename(source, destination)
+            try:
+                os.link(source, partial)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                # Another file system (a separate pg_wal). A copy that is cut short must not be mistaken for a
+                # segment, so it gets its name last.
+                import shutil
+
+                shutil.copyfile(source, partial)
+            os.rename(partial, destination)
+            _remove(partial)  # rename(2) leaves it where the destination was this very file already
         except FileNotFoundError:
             return False
-        except OSError:
-            # Another file system (a separate pg_wal). A copy that is cut short must not be mistaken for a
-            # segment, so it gets its name last.
-            import shutil
-
-            partial = f"{os.fspath(destination)}.seawall-tmp"
-            try:
-                shutil.copyfile(source, partial)
-                os.rename(partial, destination)
-            except FileNotFoundError:
-                return False
-        self.drop(name)
         return True
+
+    def drop_before(self, name: str) -> None:
+        """Remove what lies before ``name`` on its way: replay is past it."""
+        for other in self.names():
+            if other < name:
+                self.drop(other)
 
     def _is_whole(self, name: str) -> bool:
         from blake3 import blake3
