@@ -97,8 +97,7 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
             "in the store.",
             "https://github.com/wal-g/wal-g/issues/1578",
         ),
-        "ALTER SYSTEM SET archive_command = '…'   # without the part that hides the failure; then SELECT "
-        "pg_reload_conf()",
+        "ALTER SYSTEM SET archive_command = '…'; SELECT pg_reload_conf()   -- without the part that hides failures",
         on_own_primary(
             MANAGED_ARCHIVE,
             _by_flaw(

@@ -223,7 +223,7 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
             'not replicated to standby servers" (CREATE TABLE).',
             "https://www.postgresql.org/docs/current/sql-createtable.html#SQL-CREATETABLE-UNLOGGED",
         ),
-        "ALTER TABLE … SET LOGGED   # rewrites the table; leave it for what can be computed again",
+        "ALTER TABLE … SET LOGGED   -- rewrites the table; leave it for what can be computed again",
         on_primary(_unlogged),
     ),
     Rule(

@@ -264,7 +264,7 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
             'The documentation gives the figure: "the maximum delay is three times wal_writer_delay".',
             "https://www.postgresql.org/docs/current/wal-async-commit.html",
         ),
-        "ALTER SYSTEM SET synchronous_commit = 'on'; SELECT pg_reload_conf()   # SET it off only where loss is fine",
+        "ALTER SYSTEM SET synchronous_commit = 'on'; SELECT pg_reload_conf()   -- SET it off only where loss is fine",
         on_server(_commits_are_not_flushed),
     ),
     Rule(
@@ -277,7 +277,7 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
             "skip it (commit 2b5819e).",
             "https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-WAL-LEVEL",
         ),
-        "ALTER SYSTEM SET wal_level = 'replica'   # then restart the server",
+        "ALTER SYSTEM SET wal_level = 'replica'   -- then restart the server",
         on_own_primary("the provider sets it", _wal_level),
     ),
     Rule(

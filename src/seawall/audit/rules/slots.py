@@ -33,7 +33,8 @@ def _without_cap(server: ServerHealth) -> Verdict:
         f"{len(slots)} replication slot(s) may keep WAL without limit: one consumer that stops fills the disk, "
         "and the server stops with it",
         evidence=["max_slot_wal_keep_size = -1", *(f"slot {slot.name} ({slot.kind})" for slot in slots[:5])],
-        remedy=change(server, "max_slot_wal_keep_size", "50GB") + "   # less than what the disk has to spare",
+        remedy=change(server, "max_slot_wal_keep_size", "50GB")
+        + "   -- less than what the disk has to spare",
     )
 
 
@@ -164,7 +165,7 @@ RULES: tuple[Rule[ClusterFacts], ...] = (
             "stopped.",
             "https://github.com/pgbackrest/pgbackrest/issues/2629",
         ),
-        "make room on the file system of pg_wal, or give it one of its own",
+        "enlarge the file system of pg_wal, or give it one of its own",
         on_own_server("the provider grows the storage", _little_room),
     ),
 )
