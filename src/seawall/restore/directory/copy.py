@@ -18,9 +18,9 @@ from pathlib import Path
 from seawall.repository.backups.file_entry import FileEntry, FileKind
 from seawall.repository.backups.reader import BackupReader
 from seawall.repository.format.extents import Extent, ExtentKind, iter_extents
+from seawall.restore.directory.durable import begin_writeback
 from seawall.restore.directory.ownership import Ownership
 from seawall.restore.errors import DirectoryNotEmpty
-from seawall.storage.posix_tree import start_writeback
 
 CHUNK_BYTES = 8 << 20
 _BATCH_FILES = 256
@@ -205,7 +205,7 @@ def _write(reader: BackupReader, layout: Layout, ownership: Ownership, task: _Ta
                 written += extent.length
             if part.entry.size > _BATCH_FILE_BYTES and part.extents:
                 begin, last = part.extents[0].file_offset, part.extents[-1]
-                start_writeback(descriptor, begin, last.file_offset + last.length - begin)
+                begin_writeback(descriptor, begin, last.file_offset + last.length - begin)
         finally:
             os.close(descriptor)
     return written
