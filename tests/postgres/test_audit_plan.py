@@ -237,6 +237,12 @@ def test_the_command_line(shop: Protected, tmp_path: Path) -> None:
     assert seawall("audit", shop.cluster.url(), "--fail-on", "critical").status == 0
     seawall("audit", shop.cluster.url(), "--plan", shop.plan).failed_with(10, "--plan")
     seawall("audit", shop.cluster.url(), "--html", "/nowhere/x.html").failed_with(10, "/nowhere/x.html")
+    environment = {k: v for k, v in os.environ.items() if k != "SEAWALL_PLAN"}
+    command: list[str | Path] = [Path(sys.executable).with_name("seawall"), "audit"]
+    lost = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert lost.returncode == 10 and "seawall audit postgresql://" in lost.stderr
     seawall("audit", "postgresql://u:hunter2@127.0.0.1:1/x").failed_with(53, "127.0.0.1:1")
     down = seawall("audit", "postgresql://u:hunter2@127.0.0.1:1/x", "--json")
     assert "hunter2" not in down.out + down.err and down.out == ""

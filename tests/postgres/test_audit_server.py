@@ -123,6 +123,16 @@ def test_a_secret_in_a_command_stays_secret(sound: TestCluster, audit: Auditor) 
     assert "hunter2" not in str(audit.document) and "AWS_SECRET_ACCESS_KEY=***" in str(audit.document)
 
 
+def test_the_password_of_the_connection_is_nowhere_shown(sound: TestCluster, audit: Auditor) -> None:
+    """Not even where an archive_command holds it without a word that tells what it is."""
+    set_and_reload(sound, archive_command="upload hunter2 %p || true")
+    try:
+        audit(sound.url().replace("postgres@", "postgres:hunter2@"))
+    finally:
+        set_and_reload(sound, archive_command=None)
+    assert "hunter2" not in str(audit.document) and "upload *** %p" in str(audit.document)
+
+
 def test_a_failing_archiver_is_seen_and_an_idle_one_is_fine(sound: TestCluster, audit: Auditor) -> None:
     assert audit(sound.url())["wal-archive-failing"] == {"pass"}
     set_and_reload(sound, archive_command="false %p")

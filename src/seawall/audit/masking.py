@@ -7,6 +7,7 @@ looks like one is replaced; too much is better than too little.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 MASK = "***"
 
@@ -32,11 +33,15 @@ _PATTERNS = (
 )
 
 
-def masked(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """Return ``text`` without what looks like a secret, and without every one of ``secrets``."""
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """Return ``text`` without every one of ``secrets``, wherever it stands."""
     for secret in sorted(secrets, key=len, reverse=True):
-        if secret:
-            text = text.replace(secret, MASK)
+        text = text.replace(secret, MASK)
+    return text
+
+
+def masked(text: str) -> str:
+    """Return ``text`` without what looks like a secret."""
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text

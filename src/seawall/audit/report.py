@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from seawall.audit.masking import hide
 from seawall.audit.rule import Finding, Result, Severity
 from seawall.plan.model import Waiver
+
+_SHORTEST_SECRET = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,27 @@ class AuditReport:
         for result in (Result.CANNOT_TELL, Result.PASS, Result.NOT_APPLICABLE):
             counts[result.value.replace("-", "_")] = len(self.with_result(result))
         return counts
+
+
+def without_secrets(report: AuditReport, secrets: Iterable[str]) -> AuditReport:
+    """Return the report with every one of ``secrets`` masked wherever a server repeats it. Very short ones are left:
+    they would be masked in ordinary words."""
+    hidden = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+    if not hidden:
+        return report
+    findings = tuple(
+        dataclasses.replace(
+            finding,
+            verdict=dataclasses.replace(
+                finding.verdict,
+                text=hide(finding.verdict.text, hidden),
+                evidence=tuple(hide(line, hidden) for line in finding.verdict.evidence),
+                remedy=hide(finding.verdict.remedy, hidden),
+            ),
+        )
+        for finding in report.findings
+    )
+    return dataclasses.replace(report, findings=findings)
 
 
 _RESULT_ORDER = {result: number for number, result in enumerate(Result)}

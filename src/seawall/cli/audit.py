@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,12 +80,15 @@ def _severity(text: str) -> Severity | None:
 
 def _audit_server(dsn: str, deadline_s: float) -> AuditReport:
     from seawall.audit.observe import observe_stranger
+    from seawall.audit.report import without_secrets
     from seawall.audit.rulebook import judge_service
     from seawall.model.clock import SystemClock
-    from seawall.postgres.session import display_dsn
+    from seawall.postgres.session import display_dsn, parse_dsn
 
     facts = observe_stranger(dsn, clock=SystemClock(), deadline_s=deadline_s)
-    return judge_service(facts, target=display_dsn(dsn))
+    known = parse_dsn(dsn)
+    secrets = [known.get("password", ""), known.get("sslpassword", ""), os.environ.get("PGPASSWORD", "")]
+    return without_secrets(judge_service(facts, target=display_dsn(dsn)), secrets)
 
 
 def _audit_plan(plan_path: Path | None, deadline_s: float) -> AuditReport:
@@ -93,7 +97,13 @@ def _audit_plan(plan_path: Path | None, deadline_s: float) -> AuditReport:
     from seawall.audit.rulebook import judge_service
     from seawall.model.clock import SystemClock
     from seawall.plan.load import examine_plan, plan_invalid
+    from seawall.plan.locate import locate_plan
 
+    if locate_plan(None if plan_path is None else str(plan_path)) is None:
+        raise UsageInvalid(
+            "there is nothing to audit: no server was named, and there is no plan",
+            hint="seawall audit postgresql://USER@HOST/postgres, or: seawall audit --plan plan.yaml",
+        )
     plan, diagnostics = examine_plan(plan_path)
     if plan is None:
         raise plan_invalid(diagnostics)

@@ -190,13 +190,15 @@ def _describe_failure(error: Exception, options: dict[str, str]) -> ConnectionFa
 class ServerSession:
     """One connection; statements from several threads take turns.
 
-    ``server`` is the connection string as it may be shown.
+    ``server`` is the connection string as it may be shown. ``deadline_s`` holds for statements without one of
+    their own.
     """
 
     def __init__(self, connection: psycopg.Connection[Row], server: str) -> None:
         self._connection = connection
         self._turn = threading.Lock()
         self.server = server
+        self.deadline_s = DEFAULT_DEADLINE_S
 
     @property
     def version_num(self) -> int:
@@ -268,7 +270,7 @@ class ServerSession:
     def _run(self, sql: str, params: Sequence[Any], deadline_s: float | None, *, fetch: bool) -> list[Row]:
         import psycopg
 
-        limit_s = DEFAULT_DEADLINE_S if deadline_s is None else max(deadline_s, 0.001)
+        limit_s = max(self.deadline_s if deadline_s is None else deadline_s, 0.001)
         with self._turn, _Deadline(self._connection, limit_s) as deadline:
             try:
                 cursor = self._connection.execute(sql.encode(), list(params) or None)

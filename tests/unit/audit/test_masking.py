@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seawall.audit.masking import masked
+from seawall.audit.masking import hide, masked
 
 SECRET = "hunter2"
 WITH_SECRET = [
@@ -51,4 +51,4 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 
 def test_a_known_secret_is_masked_wherever_it_stands() -> None:
-    assert masked("cp %p /hunter2/%f", ("hunter2", "")) == "cp %p /***/%f"
+    assert hide("cp %p /hunter2/%f", ("hunter", "hunter2")) == "cp %p /***/%f"

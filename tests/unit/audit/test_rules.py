@@ -346,7 +346,8 @@ def test_the_border_of_a_rule(rule_id: str, facts: ClusterFacts | ServiceFacts, 
         ("wal-slot-abandoned", h.with_server(slots=(h.slot(is_active=False, retained_bytes=1 << 30),)), Severity.HIGH),
         ("standby-none", h.stranger(receivers=()), Severity.MEDIUM),
         ("standby-none", h.cluster(primary=h.server(receivers=()), plan=h.plan(("rpo: 5m", "rpo: 5s"))), Severity.HIGH),
-        ("wal-archive-timeout", h.with_settings(archive_timeout="0"), Severity.HIGH),
+        ("wal-archive-timeout", h.with_settings(archive_timeout="0"), Severity.MEDIUM),
+        ("wal-archive-timeout", h.with_server(settings=h.settings(archive_timeout="0"), receivers=()), Severity.HIGH),
     ],
 )  # fmt: skip
 def test_how_bad_it_is_depends_on_how_far_it_has_come(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from seawall.audit.facts import ClusterFacts
+from seawall.audit.headline import is_elsewhere
 from seawall.audit.masking import masked
 from seawall.audit.rule import Rule, Severity, Story, Verdict, cannot_tell, failed, not_applicable, passed
 from seawall.audit.rules.scope import change, on_own_primary
@@ -190,9 +191,15 @@ def _archive_timeout(facts: ClusterFacts) -> Verdict:
     return failed(
         f"WAL may wait {wait} before it is archived; the RPO is {format_duration(rpo_s)}",
         evidence=shown,
-        severity=Severity.HIGH,
+        severity=None if _has_far_standby(server) else Severity.HIGH,
         remedy=change(server, "archive_timeout", f"{max(1, int(min(rpo_s, 60)))}s"),
     )
+
+
+def _has_far_standby(server: ServerHealth) -> bool:
+    """Whether commits leave the machine by replication as well, so that the archive is not the only way."""
+    receivers = () if isinstance(server.receivers, Unknown) else server.receivers
+    return any(item.is_standby and is_elsewhere(item, server) for item in receivers)
 
 
 def _waits_for_restart(server: ServerHealth) -> Verdict:

@@ -6,7 +6,7 @@ from seawall.model.errors import SeawallError
 from seawall.model.fact import Fact, Unknown
 from seawall.postgres.databases import observe_database
 from seawall.postgres.health.facts import DatabaseHealth, UnloggedTables
-from seawall.postgres.health.inquiry import Inquiry
+from seawall.postgres.health.inquiry import Inquiry, make_read_only
 from seawall.postgres.server_facts import Database, DatabaseReport
 from seawall.postgres.session import ServerSession, connect, with_database
 
@@ -52,7 +52,7 @@ def _visit(dsn: str, name: str, inquiry: Inquiry, password: str | None, *, is_wa
 
 
 def _look(session: ServerSession, name: str, inquiry: Inquiry) -> DatabaseHealth:
-    safe = inquiry.ask(f"database {name}", lambda s: _make_read_only(session, s))
+    safe = inquiry.ask(f"database {name}", lambda _: make_read_only(session))
     if isinstance(safe, Unknown):
         return DatabaseHealth(name, safe, safe, safe)
     return DatabaseHealth(
@@ -60,13 +60,6 @@ def _look(session: ServerSession, name: str, inquiry: Inquiry) -> DatabaseHealth
         report=inquiry.ask(f"extensions of {name}", lambda _: observe_database(session, name)),
         invalid_indexes=inquiry.ask(f"indexes of {name}", lambda s: _invalid_indexes(session, s)),
         unlogged=inquiry.ask(f"unlogged tables of {name}", lambda s: _unlogged(session, s)),
-    )
-
-
-def _make_read_only(session: ServerSession, limit_s: float) -> None:
-    session.execute(
-        "SET default_transaction_read_only = on; SET statement_timeout = '10s'; SET lock_timeout = '1s'",
-        deadline_s=limit_s,
     )
 
 

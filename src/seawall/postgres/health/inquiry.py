@@ -9,10 +9,13 @@ from seawall.model.clock import Clock
 from seawall.model.errors import Refused, Unavailable
 from seawall.model.fact import Fact, Unknown
 from seawall.postgres.errors import ServerPermissionMissing
+from seawall.postgres.session import ServerSession
 
 T = TypeVar("T")
 
 QUESTION_LIMIT_S = 5.0
+_STATEMENT_TIMEOUT = f"{QUESTION_LIMIT_S * 2:.0f}s"
+"""The server's own limit, for statements of a process that died meanwhile."""
 
 
 class Inquiry:
@@ -51,3 +54,12 @@ class Inquiry:
             f"there was no time left to look at {what} ({self.deadline_s:g} s)",
             "more time: seawall audit --deadline 2m",
         )
+
+
+def make_read_only(session: ServerSession) -> None:
+    """Let nothing that this session does change anything or wait for long. Raises as its queries."""
+    session.deadline_s = QUESTION_LIMIT_S
+    session.execute(
+        f"SET default_transaction_read_only = on; SET statement_timeout = '{_STATEMENT_TIMEOUT}';"
+        " SET lock_timeout = '1s'"
+    )

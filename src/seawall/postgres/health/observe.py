@@ -26,7 +26,7 @@ from seawall.postgres.health.facts import (
     WalState,
 )
 from seawall.postgres.health.host import observe_host
-from seawall.postgres.health.inquiry import QUESTION_LIMIT_S, Inquiry
+from seawall.postgres.health.inquiry import Inquiry, make_read_only
 from seawall.postgres.observe import observe_archiver, observe_databases, observe_position
 from seawall.postgres.server.owner import HostSignals, decide_owner
 from seawall.postgres.server.owner_signals import gather_host_signals, gather_server_signals
@@ -40,7 +40,6 @@ _HERE = (
     " ELSE pg_current_wal_lsn() END"
 )
 """Up to where the server has WAL, from which lags are counted."""
-_STATEMENT_TIMEOUT = f"{QUESTION_LIMIT_S * 2:.0f}s"
 
 
 def observe_health(
@@ -57,14 +56,6 @@ def observe_health(
     ) as session:
         make_read_only(session)
         return _observe(session, dsn, inquiry, password)
-
-
-def make_read_only(session: ServerSession) -> None:
-    """Let nothing that this session does change anything or wait for long. Raises as its queries."""
-    session.execute(
-        f"SET default_transaction_read_only = on; SET statement_timeout = '{_STATEMENT_TIMEOUT}';"
-        " SET lock_timeout = '1s'"
-    )
 
 
 def _observe(session: ServerSession, dsn: str, inquiry: Inquiry, password: str | None) -> ServerHealth:
