@@ -233,6 +233,9 @@ def test_the_command_line(shop: Protected, tmp_path: Path) -> None:
     assert "standby-none" in told.out and "server-fsync-off" not in told.out
     assert "server-fsync-off" in html.read_text()
     assert ElementTree.parse(junit).getroot().find("testsuite") is not None
+    explained = seawall("audit", "--explain", "standby-none").succeeded()
+    assert "GitLab" in explained.out
+    seawall("audit", "--explain", "standby-nun").failed_with(10, "--explain standby-none")
     assert seawall("audit", shop.cluster.url(), "--fail-on", "medium").status == 3
     assert seawall("audit", shop.cluster.url(), "--fail-on", "critical").status == 0
     seawall("audit", shop.cluster.url(), "--plan", shop.plan).failed_with(10, "--plan")

@@ -37,6 +37,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--junit", type=_FILE, default=None, help="Write the findings as JUnit XML too, for CI systems."
 )
 @click.option("--html", type=_FILE, default=None, help="Write the report as one HTML file too, fit to print.")
+@click.option("--explain", default=None, metavar="RULE", help="Say why a rule matters, and look at nothing.")
 @click.option("--deadline", default="30s", show_default=True, help="How long each server may be questioned.")
 @json_option
 def command(
@@ -46,6 +47,7 @@ def command(
     fail_on: str,
     junit: Path | None,
     html: Path | None,
+    explain: str | None,
     deadline: str,
     as_json: bool,
 ) -> int:
@@ -57,6 +59,8 @@ def command(
     from seawall.cli.audit_report import show_report
     from seawall.cli.parsing import duration_s
 
+    if explain is not None:
+        return _explain(explain)
     if dsn is not None and plan_path is not None:
         raise UsageInvalid(
             "a plan names its own servers: give a DSN or --plan",
@@ -70,6 +74,23 @@ def command(
     else:
         show_report(report, shows_all=shows_all)
     return FINDINGS_STATUS if report.has_failures_at(_severity(fail_on)) else 0
+
+
+def _explain(rule_id: str) -> int:
+    from difflib import get_close_matches
+
+    from seawall.audit.rulebook import every_rule
+    from seawall.cli.audit_report import show_rule
+
+    rules = {rule.id: rule for rule in every_rule()}
+    if rule_id not in rules:
+        close = get_close_matches(rule_id, rules, n=1, cutoff=0.5)
+        raise UsageInvalid(
+            f"there is no audit rule {rule_id!r}",
+            hint=f"seawall audit --explain {close[0]}" if close else "one of: " + ", ".join(rules),
+        )
+    show_rule(rules[rule_id])
+    return 0
 
 
 def _severity(text: str) -> Severity | None:

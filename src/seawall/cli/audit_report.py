@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from seawall.audit.report import AuditReport
-from seawall.audit.rule import Finding, Result
+from seawall.audit.rule import Finding, Result, Rule
 
 _WIDEST = 100
 _STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "bold cyan"}
@@ -45,15 +46,33 @@ def show_report(report: AuditReport, *, shows_all: bool, console: Console | None
         text = f"the waiver of {waiver.rule} has nothing to waive: remove it from the plan"
         _hanging(out, "", text, indent=0, style="dim")
     out.print()
+    if report.open_failures:
+        first = report.open_failures[0].rule.id
+        _hanging(out, "", f"why it matters: seawall audit --explain {first}", indent=0, style="dim")
     _hanging(out, "", _summary(report, shows_all=shows_all), indent=0, style="bold")
+
+
+def show_rule(rule: Rule[Any], *, console: Console | None = None) -> None:
+    """Print what a rule is about: why it matters, what happened to somebody, and what to do."""
+    out = console or Console(highlight=False, markup=False, soft_wrap=False)
+    out.width = min(out.width, _WIDEST)
+    head = Text().append(rule.severity.value.upper(), style=_STYLES[rule.severity.value])
+    out.print(head.append(f" {rule.id}", style="bold"))
+    for text in (f"{rule.title}.", rule.why, f"It happened: {rule.story.text}", rule.story.source):
+        out.print()
+        _hanging(out, "", text, indent=2)
+    out.print()
+    _hanging(out, "→ ", rule.remedy, indent=2, style="green")
 
 
 def _show_failure(out: Console, finding: Finding) -> None:
     severity = finding.severity.value
-    head = Text(f"\n{severity.upper()}", style=_STYLES[severity])
-    head.append(f" {finding.rule.id}", style="bold")
+    out.print()
+    head = (
+        Text().append(severity.upper(), style=_STYLES[severity]).append(f" {finding.rule.id}", style="bold")
+    )
     if finding.verdict.subject:
-        head.append(f"  {finding.verdict.subject}", style="not bold default")
+        head.append(f"  {finding.verdict.subject}")
     out.print(head)
     _hanging(out, "", finding.verdict.text, indent=2)
     for line in finding.verdict.evidence:

@@ -16,8 +16,8 @@ from seawall.audit.render.document import report_document
 from seawall.audit.render.html import render_html
 from seawall.audit.render.junit import render_junit
 from seawall.audit.report import AuditReport
-from seawall.audit.rulebook import judge_service, make_report
-from seawall.cli.audit_report import show_report
+from seawall.audit.rulebook import every_rule, judge_service, make_report
+from seawall.cli.audit_report import show_report, show_rule
 from seawall.cli.output import print_json
 from seawall.model.fact import Unknown
 from seawall.plan.model import Waiver
@@ -122,6 +122,15 @@ def test_the_terminal_says_the_headline_first_and_hides_nothing_that_is_wrong(re
     assert "its waiver ended on 2026-01-01" in shown and "nothing to waive" in shown
     assert "server-checksums-off" not in shown and "server-checksums-off" in terminal(report, 80)
     assert "(--all shows them)" in shown
+
+
+def test_a_rule_explains_itself() -> None:
+    out = io.StringIO()
+    rule = next(rule for rule in every_rule() if rule.id == "wal-archive-command-lies")
+    show_rule(rule, console=Console(file=out, width=80, highlight=False, markup=False))
+    told = " ".join(out.getvalue().split())
+    assert rule.title in told and rule.story.source in told and "→ ALTER SYSTEM" in told
+    assert max(map(len, out.getvalue().splitlines())) <= 80
 
 
 def test_no_form_of_a_report_shows_a_secret_or_an_escape_sequence(report: AuditReport) -> None:
