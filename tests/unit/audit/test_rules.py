@@ -460,6 +460,17 @@ def test_where_nothing_is_known_nothing_passes() -> None:
     }
 
 
+def test_hundreds_of_closed_databases_are_one_verdict() -> None:
+    visits = tuple(
+        h.visit(f"db{n}", report=DatabaseReport(f"db{n}", refusal="no entry"), invalid_indexes=Unknown("no entry"),
+                unlogged=Unknown("no entry")) for n in range(300)
+    )  # fmt: skip
+    for rule_id in ("server-database-unusable", "server-invalid-indexes", "server-unlogged-tables"):
+        (found,) = verdicts(rule_id, h.with_server(visits=visits))
+        assert found.verdict.result is Result.CANNOT_TELL
+        assert found.verdict.text.startswith("300 database(s)") and len(found.verdict.evidence) == 11
+
+
 def test_rules_are_complete_and_their_ids_unique() -> None:
     rules = every_rule()
     assert len({rule.id for rule in rules}) == len(rules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from xml.etree import ElementTree
 
 from seawall.audit.report import AuditReport
@@ -30,8 +31,11 @@ def render_junit(report: AuditReport) -> str:
             "time": "0",
         },
     )
+    seen: Counter[str] = Counter()
     for finding in report.findings:
-        suite.append(_case(finding))
+        name = _name(finding)
+        seen[name] += 1
+        suite.append(_case(finding, name if seen[name] == 1 else f"{name} ({seen[name]})"))
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
     ElementTree.indent(suites)
@@ -42,9 +46,13 @@ def _is_skipped(finding: Finding) -> bool:
     return finding.is_waived or finding.verdict.result in (Result.CANNOT_TELL, Result.NOT_APPLICABLE)
 
 
-def _case(finding: Finding) -> ElementTree.Element:
+def _name(finding: Finding) -> str:
     subject = finding.verdict.subject
-    name = f"{finding.rule.id} [{subject}]" if subject else finding.rule.id
+    return f"{finding.rule.id} [{subject}]" if subject else finding.rule.id
+
+
+def _case(finding: Finding, name: str) -> ElementTree.Element:
+    """Return one case. A CI system tells cases apart by their names, so they are unique."""
     attributes = {"classname": f"seawall.audit.{finding.rule.topic}", "name": _clean(name), "time": "0"}
     case = ElementTree.Element("testcase", attributes)
     if finding.is_waived and finding.waiver is not None:

@@ -79,14 +79,26 @@ def _in_databases(
         if found:
             more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
             yield failed(f"{len(found)} {what}: {wrong}", evidence=[*found[:_SHOWN], *more])
-        for name, value in unseen if not is_provider_database(server, unseen) else ():
-            yield cannot_tell(value.reason, value.needs, evidence=[f"database {name}"])
+        yield from _unseen(server, unseen)
         if not found and not unseen:
             yield passed(f"no {what} in {len(visits)} database(s)")
         elif not found and is_provider_database(server, unseen):
             yield passed(f"no {what} in {len(visits) - len(unseen)} database(s)")
 
     return judge
+
+
+def _unseen(server: ServerHealth, unseen: list[tuple[str, Unknown]]) -> Iterator[Verdict]:
+    """Say in one verdict which databases could not be looked at: a server may have hundreds."""
+    if not unseen or is_provider_database(server, unseen):
+        return
+    shown = [f"{name}: {value.reason}" for name, value in unseen[:_SHOWN]]
+    more = [f"and {len(unseen) - _SHOWN} more"] if len(unseen) > _SHOWN else []
+    yield cannot_tell(
+        f"{len(unseen)} database(s) could not be looked at: {', '.join(name for name, _ in unseen[:_SHOWN])}",
+        unseen[0][1].needs,
+        evidence=[*shown, *more],
+    )
 
 
 def is_provider_database(server: ServerHealth, unseen: list[tuple[str, Unknown]]) -> bool:
@@ -114,10 +126,8 @@ def _unlogged(server: ServerHealth) -> Iterator[Verdict]:
             "they are empty after a crash, on every standby and in every restored copy",
             evidence=[*names[:_SHOWN], *more],
         )
-    if unseen and not is_provider_database(server, unseen):
-        for name, value in unseen:
-            yield cannot_tell(value.reason, value.needs, evidence=[f"database {name}"])
-    elif not names:
+    yield from _unseen(server, unseen)
+    if not names and (not unseen or is_provider_database(server, unseen)):
         yield passed(f"no unlogged table in {len(visits) - len(unseen)} database(s)")
 
 
@@ -137,8 +147,7 @@ def _collations(server: ServerHealth) -> Iterator[Verdict]:
             "collations changed under their indexes: text indexes may miss rows, and unique ones let duplicates in",
             evidence=changed[:_SHOWN],
         )
-    for name, value in () if is_provider_database(server, unseen) else unseen:
-        yield cannot_tell(value.reason, value.needs, evidence=[f"database {name}"])
+    yield from _unseen(server, unseen)
     if not changed and (not unseen or is_provider_database(server, unseen)):
         versions = "" if server.identity.major >= 15 else " (PostgreSQL 14 keeps no version for databases)"
         yield passed(f"collations are of the version that the indexes were built with{versions}")
@@ -162,18 +171,13 @@ def _databases_refuse(server: ServerHealth) -> Iterator[Verdict]:
             evidence=broken,
             remedy="; ".join(f'DROP DATABASE "{name}"' for name in broken),
         )
+    closed: list[tuple[str, Unknown]] = []
     for name, refusal, remedy in refusals:
-        if server.owner.kind in MANAGED and name in (
-            "rdsadmin",
-            "cloudsqladmin",
-            "azure_maintenance",
-            "azure_sys",
-        ):
-            continue
         if "locale" in refusal or "collat" in refusal.lower() or "encoding" in refusal:
-            yield failed(f"database {name} lets nobody in: {refusal}", remedy=remedy)
-        else:
-            yield cannot_tell(f"database {name} does not let this role in", remedy, evidence=[refusal])
+            yield failed(f"database {name} lets nobody in: {refusal}", evidence=[name], remedy=remedy)
+        elif name not in _PROVIDER_DATABASES or server.owner.kind not in MANAGED:
+            closed.append((name, Unknown(refusal, remedy)))
+    yield from _unseen(server, closed)
     if not broken and not refusals:
         yield passed("every database lets this role in")
     elif not broken and all(name in _PROVIDER_DATABASES for name, _, _ in refusals):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 from seawall.audit.facts import ClusterFacts
@@ -28,9 +29,9 @@ def _each_standby(
             yield not_applicable("no standby is declared in the plan")
         for name, standby in facts.standbys.items():
             if isinstance(standby, Unknown):
-                yield cannot_tell(f"standby {name}: {standby.reason}", standby.needs)
+                yield cannot_tell(f"standby {name}: {standby.reason}", standby.needs, subject=name)
             else:
-                yield judge(name, standby, facts)
+                yield dataclasses.replace(judge(name, standby, facts), subject=name)
 
     return judged
 
@@ -46,12 +47,13 @@ def _unreachable(facts: ClusterFacts) -> Iterator[Verdict]:
         elif not standby.identity.is_in_recovery:
             yield failed(
                 f"{name} is declared as a standby, and is a primary",
+                subject=name,
                 evidence=[f"{standby.identity.server} is not in recovery"],
                 severity=Severity.CRITICAL,
                 remedy="find out at once which of the two takes the writes: two primaries part for ever",
             )
         else:
-            yield passed(f"standby {name} answers, and is one")
+            yield passed(f"standby {name} answers, and is one", subject=name)
 
 
 def _smaller_settings(name: str, standby: ServerHealth, facts: ClusterFacts) -> Verdict:
