@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from seawall.app import App
 from seawall.evidence.model import Assertion, AssertionOutcome, DrillEvidence, DrillOutcome, Objective, Source
@@ -189,14 +192,23 @@ def test_a_declared_standby_with_smaller_settings(shop: Protected, audit: Audito
 
 def _speak_tls(shop: Protected) -> None:
     """Give the server a certificate of its own making."""
-    key, certificate = shop.cluster.data / "server.key", shop.cluster.data / "server.crt"
-    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=db", "-days", "2"]
-    subprocess.run(
-        [*request, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=60
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "db")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
     )
-    for path in (key, certificate):
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    owner = shop.cluster.data.stat()
+    for file, content in (("server.key", private), ("server.crt", certificate.public_bytes(pem))):
+        path = shop.cluster.data / file
+        path.write_bytes(content)
         path.chmod(0o600)
-        shutil.chown(path, shop.cluster.data.stat().st_uid, shop.cluster.data.stat().st_gid)
+        os.chown(path, owner.st_uid, owner.st_gid)
     set_and_reload(shop.cluster, ssl="on")
 
 

@@ -39,8 +39,13 @@ def _host_can_delete(facts: ClusterFacts) -> Verdict:
             return cannot_tell(f"{name}: {lock.reason}", lock.needs)
     return failed(
         "no repository is locked: whoever takes over the server's host can delete the database and every backup of it",
-        evidence=[f"{name}: {lock.reason}" for name, lock in locks.items() if not isinstance(lock, Unknown)],
+        evidence=[_shown(name, lock) for name, lock in locks.items() if not isinstance(lock, Unknown)],
     )
+
+
+def _shown(name: str, lock: ObjectLock) -> str:
+    versions = {None: "", True: "; versioning is on", False: "; versioning is off"}[lock.is_versioned]
+    return f"{name}: {lock.reason or 'a lock without a default retention'}{versions}"
 
 
 def _lock_is_short(facts: ClusterFacts) -> Iterator[Verdict]:
