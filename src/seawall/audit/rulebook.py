@@ -24,6 +24,8 @@ from seawall.audit.rules import (
     standby_fitness,
     standbys,
 )
+from seawall.audit.terraform.facts import TerraformFacts
+from seawall.audit.terraform.rulebook import TERRAFORM_RULES, describe
 from seawall.audit.waivers import apply_waivers, idle_waivers
 from seawall.model.fact import Unknown
 from seawall.model.units import format_bytes
@@ -49,7 +51,7 @@ SERVICE_RULES: tuple[Rule[ServiceFacts], ...] = service.RULES
 
 def every_rule() -> tuple[Rule[Any], ...]:
     """Return all rules in the order in which the documentation shows them. Ids are unique (a test says so)."""
-    return (*CLUSTER_RULES, *SERVICE_RULES)
+    return (*CLUSTER_RULES, *SERVICE_RULES, *TERRAFORM_RULES)
 
 
 def judge_service(facts: ServiceFacts, target: str) -> AuditReport:
@@ -69,6 +71,12 @@ def judge_service(facts: ServiceFacts, target: str) -> AuditReport:
     )
 
 
+def judge_terraform(facts: TerraformFacts, now: datetime, waivers: Sequence[Waiver] = ()) -> AuditReport:
+    """Judge a Terraform plan or state. It was not measured, so there is no headline. Pure."""
+    findings = apply_rules(TERRAFORM_RULES, facts)
+    return make_report(facts.stack.source, now, findings, waivers, about=describe(facts))
+
+
 def make_report(
     target: str,
     now: datetime,
@@ -78,7 +86,9 @@ def make_report(
     about: Sequence[str] = (),
     headlines: Sequence[Headline] = (),
 ) -> AuditReport:
-    """Return the report of findings from whatever rules, with the waivers applied as of ``now``."""
+    """Return the report of findings from whatever rules, with the waivers applied as of ``now``. A waiver of a
+    rule that was not asked is not called idle."""
+    asked = {finding.rule.id for finding in findings}
     weighed = apply_waivers(findings, waivers, now.date())
     return AuditReport(
         printable(target),
@@ -86,7 +96,7 @@ def make_report(
         tuple(printable(line) for line in about),
         tuple(Headline(*map(printable, (item.subject, item.lost, item.back))) for item in headlines),
         in_order_of_weight(weighed),
-        tuple(idle_waivers(weighed, waivers)),
+        tuple(idle_waivers(weighed, [waiver for waiver in waivers if waiver.rule in asked])),
     )
 
 

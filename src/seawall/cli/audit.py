@@ -25,6 +25,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command()
 @click.argument("dsn", required=False)
 @plan_option
+@click.option(
+    "--terraform",
+    type=click.Path(path_type=Path, allow_dash=True),
+    default=None,
+    metavar="FILE",
+    help="Judge what terraform show -json printed of a plan or state, or a terraform.tfstate (- reads standard input).",
+)
 @click.option("--all", "shows_all", is_flag=True, help="Show passed and not applicable rules too.")
 @click.option(
     "--fail-on",
@@ -43,6 +50,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 def command(
     dsn: str | None,
     plan_path: Path | None,
+    terraform: Path | None,
     shows_all: bool,
     fail_on: str,
     junit: Path | None,
@@ -51,7 +59,7 @@ def command(
     deadline: str,
     as_json: bool,
 ) -> int:
-    """Judge how well the server at DSN, or all that the plan declares, is prepared to be lost.
+    """Judge how well the server at DSN, or all that the plan declares, is prepared to be lost; or a Terraform file.
 
     Changes nothing, needs nothing installed, takes seconds. Exit status 3: findings at or above --fail-on.
     """
@@ -67,7 +75,10 @@ def command(
             hint="seawall audit --plan plan.yaml, or: seawall audit postgresql://…",
         )
     limit_s = duration_s(deadline, "--deadline")
-    report = _audit_server(dsn, limit_s) if dsn is not None else _audit_plan(plan_path, limit_s)
+    if terraform is not None:
+        report = _audit_terraform(terraform, plan_path, dsn)
+    else:
+        report = _audit_server(dsn, limit_s) if dsn is not None else _audit_plan(plan_path, limit_s)
     _write_files(report, junit=junit, html=html)
     if as_json:
         print_json(report_document(report))
@@ -132,6 +143,27 @@ def _audit_plan(plan_path: Path | None, deadline_s: float) -> AuditReport:
     targets = [app.audit_target(cluster) for cluster in plan.clusters]
     facts = observe_plan(plan, diagnostics, targets, clock=app.clock, deadline_s=deadline_s)
     return judge_service(facts, target=str(plan.path))
+
+
+def _audit_terraform(file: Path, plan_path: Path | None, dsn: str | None) -> AuditReport:
+    """Judge a Terraform file; of a plan that is given too, the objectives and waivers count."""
+    from seawall.audit.rulebook import judge_terraform
+    from seawall.audit.terraform.facts import TerraformFacts
+    from seawall.audit.terraform.reader import read_terraform
+    from seawall.model.clock import SystemClock
+    from seawall.plan.load import load_plan
+
+    if dsn is not None:
+        raise UsageInvalid(
+            "a server and a Terraform file are two audits: give a DSN or --terraform",
+            hint="seawall audit --terraform plan.json; seawall audit postgresql://…",
+        )
+    stack = read_terraform(file)
+    now = SystemClock().now()
+    if plan_path is None:
+        return judge_terraform(TerraformFacts(stack), now)
+    plan = load_plan(plan_path)
+    return judge_terraform(TerraformFacts(stack, plan.objectives), now, plan.audit.waive)
 
 
 def _write_files(report: AuditReport, *, junit: Path | None, html: Path | None) -> None:

@@ -6,10 +6,9 @@ are dropped here; that one is set is all that anybody needs to know.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from seawall.audit.terraform.json_values import DEEPEST, as_list, as_map, as_text, texts
+from seawall.audit.terraform.json_values import DEEPEST, as_list, as_map, as_text, is_secret_name, texts
 from seawall.audit.terraform.model import (
     Call,
     ConfiguredResource,
@@ -18,8 +17,6 @@ from seawall.audit.terraform.model import (
     Provider,
     Unseen,
 )
-
-SECRET_ARGUMENT = re.compile(r"(?i)pass(word|phrase)|secret_(string|binary|key)|token|private_key|access_key")
 
 
 def read_module(document: object, path: str = "", depth: int = 0) -> Module:
@@ -50,7 +47,7 @@ def read_module(document: object, path: str = "", depth: int = 0) -> Module:
 
 
 def _default(name: str, variable: Mapping[str, object]) -> object:
-    if variable.get("sensitive") is True or SECRET_ARGUMENT.search(name):
+    if variable.get("sensitive") is True or is_secret_name(name):
         return Unseen.SENSITIVE
     return variable.get("default", Unseen.AFTER_APPLY)
 
@@ -87,8 +84,9 @@ def _expression(document: object, name: str, depth: int = 0) -> Expression:
         return Expression(blocks=tuple(read_arguments(item, depth + 1) for item in document))
     found = as_map(document)
     if "constant_value" in found:
-        is_secret = SECRET_ARGUMENT.search(name) is not None and found["constant_value"] is not None
-        return Expression(Unseen.SENSITIVE if is_secret else found["constant_value"], has_constant=True)
+        constant = found["constant_value"]
+        is_secret = isinstance(constant, str) and is_secret_name(name)
+        return Expression(Unseen.SENSITIVE if is_secret else constant, has_constant=True)
     if "references" in found:
         return Expression(references=texts(found["references"]))
     if found and all(isinstance(item, dict | list) for item in found.values()):
@@ -100,6 +98,6 @@ def read_variables(document: object, root: Module) -> dict[str, object]:
     """Return the values of the root's variables, without those that the configuration calls sensitive."""
     values: dict[str, object] = dict(root.variables)
     for name, item in as_map(document).items():
-        if root.variables.get(name) is not Unseen.SENSITIVE and not SECRET_ARGUMENT.search(name):
+        if root.variables.get(name) is not Unseen.SENSITIVE and not is_secret_name(name):
             values[name] = as_map(item).get("value")
     return values

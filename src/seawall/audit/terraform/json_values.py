@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import cast
 
@@ -9,6 +10,11 @@ from seawall.audit.terraform.model import Unseen
 
 DEEPEST = 60
 """Nested deeper than this is no configuration but an attack on the stack; what is below stays unseen."""
+
+_SECRET_NAME = re.compile(
+    r"(?i)pass(word|phrase)|secret_(string|binary|key)|token|private_key|access_key|^result$"
+)
+"""``result`` is what ``random_password`` made."""
 
 
 def as_map(value: object) -> Mapping[str, object]:
@@ -33,6 +39,8 @@ def without_secrets(values: object, sensitive: object, unknown: object, depth: i
     Marks are ``true`` for a whole value, or have its shape (``sensitive_values`` and ``after_unknown``,
     JSON Output Format). What is only in the marks appears as well.
     """
+    if sensitive is True and values is None and unknown is not True:
+        return None  # that nothing is set is no secret
     if sensitive is True or depth > DEEPEST:
         return Unseen.SENSITIVE
     if unknown is True:
@@ -52,6 +60,18 @@ def without_secrets(values: object, sensitive: object, unknown: object, depth: i
             for number, item in enumerate(values)
         ]
     return values
+
+
+def without_secret_names(values: Mapping[str, object]) -> dict[str, object]:
+    """Hide text in attributes whose names say that it is secret: old states and raw ones don't mark it."""
+    return {
+        name: Unseen.SENSITIVE if isinstance(value, str) and is_secret_name(name) else value
+        for name, value in values.items()
+    }
+
+
+def is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def _at(items: list[object], number: int) -> object:

@@ -16,6 +16,7 @@ from seawall.audit.terraform.json_values import (
     as_map,
     as_text,
     texts,
+    without_secret_names,
     without_secrets,
 )
 from seawall.audit.terraform.model import Change, FileKind, Module, Resource, Stack, Unseen
@@ -84,7 +85,7 @@ def _resource(
         is_data,
         kind,
         name,
-        as_map(values),
+        without_secret_names(as_map(values)),
         configured.arguments if configured else None,
         configured.provider_key if configured else "",
         changes.get(address),
@@ -109,4 +110,4 @@ def _changes(document: object) -> dict[str, Change]:
 
 def _side(values: object, sensitive: object, unknown: object) -> Mapping[str, object]:
     shown = without_secrets(values, sensitive, unknown)
-    return as_map(shown) if not isinstance(shown, Unseen) else {}
+    return {} if isinstance(shown, Unseen) else without_secret_names(as_map(shown))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from seawall.audit.terraform.json_values import as_list, as_map, as_text
+from seawall.audit.terraform.json_values import as_list, as_map, as_text, without_secret_names
 from seawall.audit.terraform.model import FileKind, Resource, Stack, Unseen
 
 
@@ -49,7 +49,7 @@ def _index(key: object) -> str:
 
 def _values(instance: Mapping[str, object]) -> dict[str, object]:
     """Return the attributes; one of which any part is sensitive is hidden as a whole."""
-    values = dict(as_map(instance.get("attributes")))
+    values = without_secret_names(as_map(instance.get("attributes")))
     for path in map(as_list, as_list(instance.get("sensitive_attributes"))):
         first = as_map(path[0]) if path else {}
         attribute = first.get("value")

@@ -1,0 +1,96 @@
+"""Availability zones: they belong to a region, and a Multi-AZ instance has two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seawall.audit.rule import Rule, Severity, Verdict, failed, passed
+from seawall.audit.terraform.databases import CLUSTER, INSTANCE, MEMBER, databases
+from seawall.audit.terraform.facts import TerraformFacts
+from seawall.audit.terraform.hcl import changed, quoted
+from seawall.audit.terraform.judging import for_each
+from seawall.audit.terraform.model import Resource
+from seawall.audit.terraform.regions import region_of_zone
+from seawall.audit.terraform.rules.stories import ZONE
+
+
+def _zoned(facts: TerraformFacts) -> Iterator[Resource]:
+    yield from databases(facts.stack, INSTANCE, CLUSTER, MEMBER)
+    yield from facts.stack.of_type("aws_subnet")
+
+
+def _outside(facts: TerraformFacts, resource: Resource) -> Verdict | None:
+    zones = _zones_of(resource)
+    if not zones:
+        return None
+    region = facts.regions.of(resource)
+    home = facts.regions.name_of(resource)
+    shown = [f"{resource.address}: {region}", *(f"zone {zone}" for zone in zones)]
+    astray = [zone for zone in zones if region_of_zone(zone) != home]
+    if not astray:
+        return passed(f"its zones are in {home}", evidence=shown)
+    argument = "availability_zone" if "availability_zone" in resource.values else "availability_zones"
+    right = f"{home}a"
+    return failed(
+        f"{', '.join(astray)} is not in {home}, where it is created: a zone chooses no region, the provider does",
+        evidence=shown,
+        remedy=changed(
+            resource,
+            [
+                (
+                    argument,
+                    f"{quoted(right) if argument == 'availability_zone' else '[' + quoted(right) + ', …]'}",
+                )
+            ],
+            note="or another provider, if it is meant to be there",
+        ),
+    )
+
+
+def _zones_of(resource: Resource) -> list[str]:
+    """Return the zones that a block sets; none where the provider chooses."""
+    one = resource.read("availability_zone")
+    several = resource.read("availability_zones", ())
+    listed = list(several) if isinstance(several, list | tuple) else []
+    return [zone for zone in (one, *listed) if isinstance(zone, str) and zone]
+
+
+def _with_multi_az(facts: TerraformFacts, resource: Resource) -> Verdict | None:
+    if resource.is_configured("availability_zone") is None:
+        return None  # a state shows the zone that RDS has chosen
+    if not resource.is_configured("availability_zone") or not resource.flag("multi_az"):
+        return passed("it doesn't ask for one zone and for two")
+    zone = resource.text("availability_zone")
+    return failed(
+        "it asks for one zone and to be in two: RDS refuses that when the plan is applied",
+        evidence=["multi_az = true", f"availability_zone = {quoted(zone)}"],
+        remedy=changed(resource, [("multi_az", "true")], note="without availability_zone"),
+    )
+
+
+def _instances(facts: TerraformFacts) -> Iterator[Resource]:
+    return databases(facts.stack, INSTANCE)
+
+
+RULES: tuple[Rule[TerraformFacts], ...] = (
+    Rule(
+        "tf-zone-outside-region",
+        Severity.HIGH,
+        "An availability zone is of another region",
+        "The provider decides the region. A zone of another one doesn't move anything there: the apply fails, "
+        "usually on the day when somebody is in a hurry.",
+        ZONE,
+        'resource "aws_db_instance" "replica" {\n  availability_zone = "…"  # a zone of its provider\'s region\n}',
+        for_each(_zoned, _outside, none="nothing in this file sets an availability zone"),
+    ),
+    Rule(
+        "tf-zone-with-multi-az",
+        Severity.MEDIUM,
+        "An instance is given one zone and told to be in two",
+        "A Multi-AZ instance chooses its zones from its subnet group. With one prescribed the apply fails, and the "
+        "database of the disaster isn't created.",
+        ZONE,
+        'resource "aws_db_instance" "replica" {\n  multi_az = true  # and no availability_zone\n}',
+        for_each(_instances, _with_multi_az, none="no instance in this file has a configuration"),
+    ),
+)
