@@ -50,11 +50,11 @@ class Backlog:
             targets=[PushTarget("far", "required", open_it)],
         )
 
-    def push(self, number: int) -> list[str]:
+    def push(self, number: int, folders: list[str] | None = None) -> list[str]:
         """Push one segment, then what waits behind it; return the names of those."""
         pusher = self.pusher()
         path = Path("pg_wal") / segment_name(number)
-        notes = Acknowledgements(str(self.plan), None, settled_ns=0)
+        notes = Acknowledgements(str(self.plan), None, settled_ns=0, folders=folders)
         pusher.push(path)
         waiting = waiting_behind(self.server.data, path)
         return sorted(push_ahead(pusher, waiting, notes).files)
@@ -129,3 +129,22 @@ def test_large_segments_are_pushed_one_by_one(tmp_path: Path) -> None:
     with open(backlog.wal / segment_name(3), "r+b") as file:
         file.truncate(65 << 20)
     assert waiting_behind(backlog.server.data, Path("pg_wal") / segment_name(3)) == []
+
+
+def test_nothing_more_is_pushed_where_no_note_can_be_left(tmp_path: Path) -> None:
+    """Each call would push all of it again."""
+    backlog = Backlog(tmp_path, range(3, 40))
+    (tmp_path / "a file").touch()
+    pushed = backlog.push(3, folders=[str(tmp_path / "a file")])
+    assert 0 < len(pushed) <= 4, "one for each worker"
+
+
+def test_under_a_plan_that_is_still_being_written_nothing_is_pushed_ahead(tmp_path: Path) -> None:
+    backlog = Backlog(tmp_path, range(3, 40))
+    pusher = backlog.pusher()
+    first = Path("pg_wal") / segment_name(3)
+    pusher.push(first)
+    backlog.plan.write_text("version: 1 \n")
+    notes = Acknowledgements(str(backlog.plan), None)
+    assert push_ahead(pusher, waiting_behind(backlog.server.data, first), notes).files == {}
+    assert backlog.archived() == names(range(3, 4))

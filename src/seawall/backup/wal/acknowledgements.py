@@ -50,11 +50,20 @@ def take_acknowledgement(plan: str | None, cluster: str | None, path: str) -> bo
 class Acknowledgements:
     """The notes of one process for the calls that follow. Made before that process reads the plan."""
 
-    def __init__(self, plan: str | None, cluster: str | None, *, settled_ns: int = _SETTLED_NS) -> None:
+    def __init__(
+        self,
+        plan: str | None,
+        cluster: str | None,
+        *,
+        settled_ns: int = _SETTLED_NS,
+        folders: list[str] | None = None,
+    ) -> None:
         """``plan`` and ``cluster`` are the options as they were given: the next call has the same. A plan that
-        changed less than ``settled_ns`` ago may change again within one tick of its file system's clock."""
+        changed less than ``settled_ns`` ago may change again within one tick of its file system's clock. ``folders``
+        are where notes may be, else the usual ones."""
         self._plan = locate_plan(plan)
         self._cluster = cluster
+        self._folders = cache_folders(_KIND) if folders is None else folders
         self._plan_mark = None if self._plan is None else _settled_mark(self._plan, settled_ns)
 
     def describe(self, path: str) -> bytes | None:
@@ -69,15 +78,14 @@ class Acknowledgements:
             return False
         name = _folder_name(self._plan, self._cluster)
         return any(
-            write_private(f"{parent}/{name}", os.path.basename(path), described)
-            for parent in cache_folders(_KIND)
+            write_private(f"{parent}/{name}", os.path.basename(path), described) for parent in self._folders
         )
 
     def sweep(self) -> None:
         """Remove notes that nobody came for."""
         if self._plan is None:
             return
-        for parent in cache_folders(_KIND):
+        for parent in self._folders:
             folder = f"{parent}/{_folder_name(self._plan, self._cluster)}"
             try:
                 entries = [(entry.path, entry.stat(follow_symlinks=False)) for entry in os.scandir(folder)]

@@ -55,7 +55,8 @@ def waiting_behind(data_directory: Path, asked: Path) -> list[Path]:
 def push_ahead(pusher: WalPusher, waiting: list[Path], notes: Acknowledgements) -> PushedAhead:
     """Push the segments that are ``waiting`` (relative to the data directory) and note each.
 
-    An error ends it and is not raised: PostgreSQL asks for that file in its turn, and then it is.
+    An error ends it and is not raised: PostgreSQL asks for that file in its turn, and then it is. So does a note that
+    can't be left.
     Crash: what was pushed is durable; a file without a note is pushed again and found identical.
     """
     notes.sweep()
@@ -87,14 +88,16 @@ class _Run:
         while (path := self._next()) is not None:
             place = os.path.join(self._pusher.data_directory, path)
             described = self._notes.describe(place)
+            if described is None:
+                return self._stop(None)  # without a note the work would be done again
             try:
                 result = self._pusher.push(path, workspace)
             except Exception as error:  # noqa: BLE001 - a thread's top: whoever waits for it is told
-                self._stop(error)
-                return
-            self._notes.leave(place, described)
+                return self._stop(error)
             with self._lock:
                 self.done[path.name] = result
+            if not self._notes.leave(place, described):
+                return self._stop(None)
 
     def _next(self) -> Path | None:
         with self._lock:
@@ -102,7 +105,7 @@ class _Run:
                 return None
             return self._waiting.pop()
 
-    def _stop(self, error: Exception) -> None:
+    def _stop(self, error: Exception | None) -> None:
         with self._lock:
             self._waiting.clear()
             self.stopped_by = self.stopped_by or error
