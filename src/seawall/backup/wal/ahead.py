@@ -89,15 +89,18 @@ class _Run:
             place = os.path.join(self._pusher.data_directory, path)
             described = self._notes.describe(place)
             if described is None:
-                return self._stop(None)  # without a note the work would be done again
+                self._stop(None)  # without a note the work would be done again
+                return
             try:
                 result = self._pusher.push(path, workspace)
             except Exception as error:  # noqa: BLE001 - a thread's top: whoever waits for it is told
-                return self._stop(error)
+                self._stop(error)
+                return
             with self._lock:
                 self.done[path.name] = result
             if not self._notes.leave(place, described):
-                return self._stop(None)
+                self._stop(None)
+                return
 
     def _next(self) -> Path | None:
         with self._lock:
