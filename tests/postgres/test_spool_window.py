@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,13 +45,15 @@ def shop(one_pg_programs: ServerPrograms) -> Iterator[Protected]:
 
 
 def request(shop: Protected, folder: Path, moment: Moment, *, starts: bool) -> RestoreRequest:
+    app = App.load(shop.plan)
     return RestoreRequest(
         CLUSTER,
         moment,
         folder / "data",
-        App.load(shop.plan).seawall_command(),
+        app.seawall_command(),
         pg_bin=shop.cluster.programs.folder,
         starts=starts,
+        login_user=functools.partial(app.login_user, CLUSTER),
         settings={"unix_socket_directories": str(folder / "s")},
         deadline_s=60,
         spool_bytes=SPOOL_BYTES,
