@@ -26,7 +26,7 @@ PROCESS_CALLS = {
 }
 PATCHES = {"unittest.mock", "mock", "pytest_mock"}
 THIRD_PARTY = {
-    "backports": {"repository"},
+    "backports": {"drill", "repository"},
     "boto3": {"storage"},
     "botocore": {"storage"},
     "blake3": {"backup", "repository", "restore"},

@@ -119,6 +119,25 @@ def test_an_audit(shop: Protected, tmp_path: Path) -> None:
         assert_golden("audit", outcome.document)
 
 
+def test_a_drill(shop: Protected, tmp_path: Path) -> None:
+    scheduled = tmp_path / "scheduled.yaml"
+    scheduled.write_text(f'{shop.plan.read_text()}drills: {{restore: {{schedule: "0 5 * * mon"}}}}\n')
+    assert_golden("drill-due", seawall("drill", "due", "--json", "--plan", scheduled).document)
+    dump, folder = shop.folder / "shop.dump", shop.folder / "evidence"
+    shop.cluster.program("pg_dump", "-Fc", "-d", shop.cluster.dsn(), "-f", dump)
+    keep = ("--evidence", folder, "--state", shop.folder / "state", "--json")
+    for arguments, status in (
+        (["--plan", shop.plan, "--full-size", "1TB", "--scratch", "/tmp"], {0, 120}),
+        ([dump, "--globals", tmp_path / "none.sql", *keep], {116, 120}),
+    ):
+        outcome = seawall("drill", "restore", "--json", *arguments)
+        assert outcome.status in status, outcome
+        assert_golden("drill-restore", outcome.document)
+    assert_golden("drill-list", seawall("drill", "list", "--evidence", folder, "--json").document)
+    assert_golden("drill-show", seawall("drill", "show", "--plan", shop.plan, "--json").document)
+    assert_golden("drill-due", seawall("drill", "due", "--json", "--plan", scheduled).document)
+
+
 def test_an_init(shop: Protected, tmp_path: Path) -> None:
     made = seawall(
         "init", shop.cluster.url(), "--output", tmp_path / "plan.yaml", "--json", "--state", tmp_path / "s"

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("seawall.cli.list_backups", "List the backups and how far the archived WAL reaches."),
     "restore": ("seawall.cli.restore", "Bring a cluster back to a moment."),
     "verify": ("seawall.cli.verify", "Re-read a repository and find any damage."),
+    "drill": ("seawall.cli.drill", "Rehearse a restore of any backup, measured; list, show, due."),
     "evidence": ("seawall.cli.evidence", "What drills proved: list, show, verify, sign off."),
     "wal": ("seawall.cli.wal", "Archive and fetch WAL: push, get, gaps."),
 }

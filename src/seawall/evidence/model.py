@@ -15,7 +15,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -159,6 +159,11 @@ class DrillEvidence(msgspec.Struct, frozen=True, kw_only=True):
     who: str = msgspec.field(default_factory=lambda: this_user())
     host: str = msgspec.field(default_factory=lambda: this_host())
     seawall_version: str = __version__
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON has it, and as an entry's body would."""
+        made: dict[str, Any] = msgspec.to_builtins(self)
+        return made
 
     def check(self) -> None:
         """Raise EvidenceUnfit if it claims more than its own parts say."""

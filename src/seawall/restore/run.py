@@ -329,7 +329,7 @@ class _Restore:
 
     def _make_tablespace_folders(self, survey: WalSurvey) -> None:
         """Make the folders of tablespaces that the WAL creates: replaying does not, and gives up without."""
-        for place in tablespace_folders(survey):
+        for place in tablespace_folders(survey, may_make=self.request.makes_tablespace_folders):
             try:
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:

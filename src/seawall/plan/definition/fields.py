@@ -277,7 +277,8 @@ DRILL = Section(
     "a rehearsal",
     model.DrillPlan,
     (
-        Field("schedule", CRON, "When it runs by itself.", default_text="by hand"),
+        Field("schedule", CRON, "When it is due; a timer that calls `seawall drill due --run` holds it.",
+              default_text="by hand"),
         Field("remind", DURATION, "How long after the last one people are reminded to hold it.",
               attribute="remind_s", default_text="no reminder"),
     ),
@@ -287,9 +288,9 @@ DRILLS = Section(
     "the rehearsals",
     model.Drills,
     (
-        Field("restore", DRILL, "A restore with all checks.", default_text="none", awaits="drills"),
+        Field("restore", DRILL, "A restore with all checks.", default_text="none"),
         Field("failover", DRILL, "A change of the primary, approved each time.", default_text="none",
-              awaits="drills"),
+              awaits="failover drills"),
     ),
 )  # fmt: skip
 

@@ -71,6 +71,8 @@ class RestoreRequest:
     """The role to log in as for the checks (the plan's); None: the directory's owner."""
     spool_bytes: int = DEFAULT_SPOOL_BYTES
     """How much WAL may lie beside the directory at once; the rest is fetched as replay goes on."""
+    makes_tablespace_folders: bool = True
+    """False refuses WAL that creates a tablespace: its folder would lie outside the directory, as a drill must not."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Repositories that could not be opened, and why: what came back may be less than what exists."""
 

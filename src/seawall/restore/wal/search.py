@@ -119,11 +119,11 @@ def _nothing_later(moment: AtTime, survey: WalSurvey) -> str:
     )
 
 
-def tablespace_folders(survey: WalSurvey) -> list[Path]:
+def tablespace_folders(survey: WalSurvey, *, may_make: bool = True) -> list[Path]:
     """Return the empty folders that must be made for a CREATE TABLESPACE in the WAL to be replayed.
 
     Raises:
-        TablespaceUnsafe: such a folder holds something: it may be a live server's.
+        TablespaceUnsafe: such a folder holds something: it may be a live server's; or none may be made.
         TargetNotReady: such a folder can't exist here, as where a file is in its way.
     """
     wanted: list[Path] = []
@@ -135,6 +135,11 @@ def tablespace_folders(survey: WalSurvey) -> list[Path]:
             raise TargetNotReady(
                 f"the WAL at {lsn} creates tablespace {oid} at {location}, which is a file here",
                 hint="move it away",
+            )
+        if not may_make:
+            raise TablespaceUnsafe(
+                f"the WAL at {lsn} creates tablespace {oid} at {location}, outside of what is restored",
+                hint=f"take a backup that has it (seawall backup), or choose a moment before {lsn}",
             )
         if place.exists() and any(place.iterdir()):
             raise TablespaceUnsafe(
