@@ -92,6 +92,34 @@ def test_a_service_comes_back_from_a_bucket(shop: Protected) -> None:
     assert SECRET not in everything_below(shop.folder, but=shop.folder / "s3-secret")
 
 
+def test_an_archiver_that_fell_behind_catches_up_into_a_bucket(shop: Protected) -> None:
+    """What is pushed ahead goes through one client of the store, on several threads."""
+    cluster = shop.cluster
+    shop.backup()
+    status = cluster.data / "pg_wal" / "archive_status"
+
+    def waiting() -> list[str]:
+        return sorted(path.stem for path in status.glob("*.ready"))
+
+    def archive_by(command: str) -> None:
+        quoted = command.replace("'", "''")
+        cluster.sql(f"ALTER SYSTEM SET archive_command = '{quoted}'", "SELECT pg_reload_conf()")
+
+    wait_until(lambda: not waiting(), "the backup's own files")
+    archive_by("false")
+    for number in range(12):
+        cluster.sql(f"CREATE TABLE t{number} AS SELECT {number} AS n", "SELECT pg_switch_wal()")
+    wait_until(lambda: len(waiting()) >= 12, "a backlog")
+    first = waiting()[0]
+    shop.run("wal", "push", "--data-directory", cluster.data, f"pg_wal/{first}").succeeded()
+    archive_by(shop.archive_command())
+    wait_until(lambda: not waiting(), "the end of the backlog")
+    gaps = shop.run("wal", "gaps", "--json").succeeded().document
+    assert gaps["gaps"] == {"far": []}
+    restored = shop.restore("--latest")
+    assert restored.value("SELECT count(*) FROM pg_class WHERE relname ~ '^t[0-9]+$'") == 12
+
+
 def everything_below(folder: Path, *, but: Path) -> str:
     """Return the text of all small files of a folder: plans, logs, states, settings."""
     return "\n".join(
