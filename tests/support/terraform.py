@@ -291,6 +291,12 @@ def expression(argument: Any) -> Any:
         return {"constant_value": argument.value}
     if isinstance(argument, list) and _has_blocks(argument):
         return [{name: expression(item) for name, item in block.items()} for block in argument]
+    if isinstance(argument, dict) and any(isinstance(item, Ref) for item in argument.values()):
+        return {
+            "references": [
+                name for item in argument.values() if isinstance(item, Ref) for name in _prefixes(item.to)
+            ]
+        }
     if isinstance(argument, list) and any(isinstance(item, Ref) for item in argument):
         return {
             "references": [name for item in argument if isinstance(item, Ref) for name in _prefixes(item.to)]

@@ -149,7 +149,7 @@ def _audit_terraform(file: Path, plan_path: Path | None, dsn: str | None) -> Aud
     """Judge a Terraform file; of a plan that is given too, the objectives and waivers count."""
     from seawall.audit.rulebook import judge_terraform
     from seawall.audit.terraform.facts import TerraformFacts
-    from seawall.audit.terraform.reader import read_terraform
+    from seawall.audit.terraform.reading.reader import read_terraform
     from seawall.model.clock import SystemClock
     from seawall.plan.load import load_plan
 

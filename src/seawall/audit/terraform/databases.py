@@ -57,6 +57,11 @@ class Replica:
         return known(self.region).name != known(self.source_region).name
 
     @property
+    def is_for_another_region(self) -> bool:
+        """Say whether it is in another region than its source, or meant to be. Raises FactUnknown."""
+        return self.is_cross_region or bool(intent_of(self))
+
+    @property
     def shown_regions(self) -> tuple[str, ...]:
         """Where both are, as evidence."""
         source = self.source.address if self.source else "its source"
@@ -83,18 +88,20 @@ def is_postgres(resource: Resource) -> bool:
     return not isinstance(engine, str) or not engine or "postgres" in engine
 
 
-def databases(stack: Stack, *types: str) -> Iterator[Resource]:
+def databases(stack: Stack, references: References, *types: str) -> Iterator[Resource]:
     """Yield the managed databases, replicas too."""
-    return (item for item in stack.of_type(*(types or (INSTANCE, CLUSTER))) if is_postgres(item))
+    for item in stack.of_type(*(types or (INSTANCE, CLUSTER))):
+        sources = _sources(_resolve(item, references)) if is_replica(item) else []
+        if is_postgres(item) and all(is_postgres(source) for source in sources):
+            yield item
 
 
 def find_replicas(stack: Stack, references: References, regions: Regions) -> tuple[Replica, ...]:
     """Return every replica with its source."""
     return tuple(
         _replica(resource, references, regions)
-        for resource in databases(stack)
+        for resource in databases(stack, references)
         if is_replica(resource)
-        and not any(not is_postgres(item) for item in _sources(_resolve(resource, references)))
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from seawall.audit.terraform.databases import Replica
 from seawall.audit.terraform.facts import TerraformFacts
 from seawall.audit.terraform.model import Provider, Resource
-from seawall.audit.terraform.regions import Region
+from seawall.audit.terraform.regions import Region, region_of_zone
 
 Argument = tuple[str, str]
 """An argument's name and its value as HCL."""
@@ -61,25 +61,37 @@ def reference(to: Resource, attribute: str, *, seen_from: Resource) -> str:
 class Destination:
     """The region that a copy of a database should go to: a provider of the file in another region, else a new one."""
 
-    def __init__(self, facts: TerraformFacts, source_region: str) -> None:
+    def __init__(self, facts: TerraformFacts, source_region: str, *, wanted: str = "") -> None:
         self._facts = facts
         self.provider: Provider | None = None
-        self.region = _neighbour(source_region)
+        self.region = wanted or _neighbour(source_region)
         for provider in facts.stack.providers.values():
             found = facts.regions.of_provider(provider)
-            if provider.name == "aws" and isinstance(found, Region) and found.name != source_region:
+            if provider.name != "aws" or provider.module or not isinstance(found, Region):
+                continue
+            if found.name == wanted or (not wanted and found.name != source_region):
                 self.provider, self.region = provider, found.name
                 break
 
     @property
     def provider_name(self) -> str:
-        return self.provider.hcl if self.provider else "aws.dr"
+        """The name of its provider; of a new one an alias that the file doesn't have yet."""
+        if self.provider is not None:
+            return self.provider.hcl
+        taken = {provider.alias for provider in self._facts.stack.providers.values()}
+        return "aws.dr" if "dr" not in taken else f"aws.{self.region.replace('-', '_')}"
 
     def blocks(self) -> list[str]:
         """Return the provider block, where the file has none for another region."""
         if self.provider is not None:
             return []
-        return [block("provider", ["aws"], [("alias", '"dr"'), ("region", quoted(self.region))])]
+        return [
+            block(
+                "provider",
+                ["aws"],
+                [("alias", quoted(self.provider_name.partition(".")[2])), ("region", quoted(self.region))],
+            )
+        ]
 
     def existing(self, kind: str) -> Resource | None:
         """Return a resource of a type that is in the destination already."""
@@ -93,7 +105,10 @@ class Destination:
 def destination_of(facts: TerraformFacts, replica: Replica) -> Destination:
     """Return where a replica should be, or is, if it is in another region than its source."""
     source = replica.source_region.name if isinstance(replica.source_region, Region) else ""
-    return Destination(facts, source)
+    own = replica.region.name if isinstance(replica.region, Region) else ""
+    zone = region_of_zone(replica.resource.values.get("availability_zone"))
+    wanted = own if own != source else zone
+    return Destination(facts, source, wanted=wanted if wanted != source else "")
 
 
 def key_in(destination: Destination, seen_from: Resource) -> tuple[str, list[str]]:
@@ -105,7 +120,7 @@ def subnet_group_in(destination: Destination, seen_from: Resource) -> tuple[str,
     """Return the expression of a subnet group in the destination, and the block that makes it."""
     arguments = [
         ("name", '"db-dr"'),
-        ("subnet_ids", "var.dr_subnet_ids  # private subnets there, in two zones or more"),
+        ("subnet_ids", "var.dr_subnet_ids  # private, in two zones"),
     ]
     return _supplied(destination, seen_from, "aws_db_subnet_group", "name", arguments)
 

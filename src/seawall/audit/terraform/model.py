@@ -106,7 +106,7 @@ class Change:
         return self.destroys and "create" in self.actions
 
 
-@dataclass(frozen=True)  # not slotted: it lies in sets and dicts by identity of its address
+@dataclass(frozen=True, eq=False)  # one object is one resource
 class Resource:
     """One instance of a resource or data source. ``arguments`` is None where the file has no configuration of it."""
 

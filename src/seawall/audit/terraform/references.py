@@ -99,6 +99,12 @@ class References:
                     found.literals += direct.literals
         return _done(found, tuple(written))
 
+    def follow(self, expression: Expression, module: str) -> Resolution:
+        """Return where an expression that stands in a module leads."""
+        found = _Found()
+        self._follow(expression, module, found, 0)
+        return _done(found, longest_references(expression.references))
+
     def of_value(self, value: object) -> Resolution:
         """Return the resources that a literal value names: an ARN, a name, a list of them."""
         found = _Found()

@@ -5,12 +5,33 @@ from __future__ import annotations
 from seawall.audit.rule import Rule
 from seawall.audit.terraform.databases import CLUSTER, INSTANCE
 from seawall.audit.terraform.facts import TerraformFacts
-from seawall.audit.terraform.rules import replicas, zones
+from seawall.audit.terraform.rules import (
+    aurora,
+    changes,
+    companions,
+    copies,
+    fitness,
+    placement,
+    promotion,
+    protection,
+    replicas,
+    traffic,
+    zones,
+)
 from seawall.model.fact import Unknown
 
 TERRAFORM_RULES: tuple[Rule[TerraformFacts], ...] = (
+    *copies.RULES,
     *replicas.RULES,
     *zones.RULES,
+    *placement.RULES,
+    *fitness.RULES,
+    *promotion.RULES,
+    *aurora.RULES,
+    *changes.RULES,
+    *protection.RULES,
+    *companions.RULES,
+    *traffic.RULES,
 )
 
 

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seawall.audit.rule import apply_rules
-from seawall.audit.terraform.errors import TerraformInvalid
 from seawall.audit.terraform.facts import TerraformFacts
 from seawall.audit.terraform.model import FileKind, Unseen
-from seawall.audit.terraform.reader import LARGEST_BYTES, parse_terraform, read_terraform
+from seawall.audit.terraform.reading.errors import TerraformInvalid
+from seawall.audit.terraform.reading.reader import LARGEST_BYTES, parse_terraform, read_terraform
 from seawall.audit.terraform.rulebook import TERRAFORM_RULES, describe
 from tests.support.terraform import as_bytes, shown, state, tfstate
 from tests.unit.audit.terraform.stacks import tutorial_plan

@@ -23,7 +23,7 @@ from seawall.audit.terraform.hcl import (
 )
 from seawall.audit.terraform.judging import for_each
 from seawall.audit.terraform.regions import Region
-from seawall.audit.terraform.rules.stories import SOURCE_BY_NAME, US_EAST_1
+from seawall.audit.terraform.rules.stories import IDENTIFIER, SOURCE_BY_NAME, US_EAST_1
 from seawall.model.fact import FactUnknown, known
 
 NO_REPLICA = "no database of this file replicates another"
@@ -121,6 +121,36 @@ def _source_not_arn(facts: TerraformFacts, replica: Replica) -> Verdict:
     )
 
 
+def _identifier(facts: TerraformFacts, replica: Replica) -> Verdict:
+    resource, source = replica.resource, replica.source
+    argument = "identifier" if resource.type == INSTANCE else "cluster_identifier"
+    proposed = quoted(f"{source.values.get(argument) or source.name}-replica" if source else "shop-replica")
+    remedy = changed(resource, [(argument, proposed)])
+    if resource.is_configured(argument) is False or _is_generated(resource.values.get(argument)):
+        prefix = resource.is_configured(f"{argument}_prefix")
+        return failed(
+            f"it has no {argument}: its name is made up when it is created, and no runbook or alarm can hold it",
+            evidence=[f"{argument} is not set" + (", only a prefix" if prefix else "")],
+            remedy=remedy,
+            severity=Severity.LOW if prefix else None,
+        )
+    own = resource.text(argument)
+    if source is None or source.is_configured(argument) is False or source.text(argument) != own:
+        return passed(f"it is called {own}, and its source is not" if own else "it has a name of its own")
+    clash = not replica.is_cross_region
+    return failed(
+        f"it is called {own}, as its source is: "
+        + ("in one region the apply fails" if clash else "in two regions nobody can tell them apart"),
+        evidence=[f"{resource.address}: {argument} = {own}", f"{source.address}: {argument} = {own}"],
+        severity=Severity.HIGH if clash else None,
+        remedy=remedy,
+    )
+
+
+def _is_generated(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("terraform-", "tf-"))
+
+
 def _all(facts: TerraformFacts) -> tuple[Replica, ...]:
     return facts.replicas
 
@@ -145,5 +175,15 @@ RULES: tuple[Rule[TerraformFacts], ...] = (
         SOURCE_BY_NAME,
         'resource "aws_db_instance" "replica" {\n  replicate_source_db = aws_db_instance.primary.arn\n}',
         for_each(_all, _source_not_arn, none=NO_REPLICA),
+    ),
+    Rule(
+        "tf-replica-identifier",
+        Severity.MEDIUM,
+        "A replica has no name of its own",
+        "Runbooks, alarms and people name a database by its identifier. A random one can't be written down "
+        "beforehand, and one that is the source's too makes somebody promote, or delete, the wrong one.",
+        IDENTIFIER,
+        'resource "aws_db_instance" "replica" {\n  identifier = "shop-dr"\n}',
+        for_each(_all, _identifier, none=NO_REPLICA),
     ),
 )

@@ -14,6 +14,11 @@ SOURCE_BY_NAME = Story(
     "documentation had it, the source is looked for in the replica's own region.",
     "https://github.com/hashicorp/terraform/issues/24334",
 )
+IDENTIFIER = Story(
+    "hashicorp/terraform-provider-aws issue 518: identifiers of databases are unique in a region only, and tools "
+    "that know a database by its identifier alone meet two.",
+    "https://github.com/hashicorp/terraform-provider-aws/issues/518",
+)
 KEY_MISSING = Story(
     "hashicorp/terraform issue 11538: storage_encrypted alone, and RDS answers that it can't create an unencrypted "
     "cross-region replica of an encrypted source.",
@@ -24,8 +29,98 @@ WRONG_VPC = Story(
     "applications that were to use it.",
     "https://github.com/hashicorp/terraform/issues/4192",
 )
+KEY_OF_OTHER_REGION = Story(
+    "hashicorp/terraform issue 12985: a cluster in us-west-2 with a key of us-east-1, and no replica for as long as "
+    "nobody saw it.",
+    "https://github.com/hashicorp/terraform/issues/12985",
+)
 ZONE = Story(
-    "hashicorp/terraform-provider-aws issue 39225: multi_az together with availability_zone passes the plan, and "
-    "RDS refuses it when it is applied.",
+    "hashicorp/terraform-provider-aws issue 39225: multi_az together with availability_zone passes the plan, and RDS "
+    "refuses it when it is applied.",
     "https://github.com/hashicorp/terraform-provider-aws/issues/39225",
+)
+FINAL_SNAPSHOT = Story(
+    "hashicorp/terraform-provider-aws issue 4276: a replica with a final snapshot can't be destroyed, and stands in "
+    "the way of every later apply.",
+    "https://github.com/hashicorp/terraform-provider-aws/issues/4276",
+)
+PARAMETERS = Story(
+    "hashicorp/terraform issue 6091: the plan listed the custom parameter group of a replica in another region; what "
+    "was created had the default one.",
+    "https://github.com/hashicorp/terraform/issues/6091",
+)
+SMALLER = Story(
+    "Amazon RDS User Guide: a replica that is smaller than its source falls behind under its writes, and after the "
+    "promotion it is all that there is.",
+    "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ReadRepl.html",
+)
+HOT_STANDBY = Story(
+    "Aptible's guide to PostgreSQL replicas: max_connections was raised on the primary first, and the replica refused "
+    'to run: "hot standby is not possible because max_connections is a lower setting".',
+    "https://www.aptible.com/docs/how-to-guides/troubleshooting/common-errors-issues/postgresql-replica",
+)
+PROMOTION = Story(
+    "hashicorp/terraform-provider-aws issue 4419: promoted through Terraform, the new primary had no backups, and a "
+    "second apply had to wait until it was available again.",
+    "https://github.com/hashicorp/terraform-provider-aws/issues/4419",
+)
+SILENT_PROMOTION = Story(
+    "hashicorp/terraform pull request 1946, which brought replicas to Terraform: taking replicate_source_db away "
+    "promotes, and the plan can't say so.",
+    "https://github.com/hashicorp/terraform/pull/1946",
+)
+DESTROYED = Story(
+    "DataTalks.Club, February 2026: one approved terraform command destroyed the production database with its "
+    "automated backups. Support found a copy; it took 24 hours.",
+    "https://aishippinglabs.com/blog/how-i-dropped-our-production-database-and-now-pay-10-more-for-aws",
+)
+RENAMED = Story(
+    "hashicorp/terraform issue 11636: a new identifier in the file, and Terraform destroyed the database to create "
+    "an empty one of that name.",
+    "https://github.com/hashicorp/terraform/issues/11636",
+)
+BACKUPS_DELETED = Story(
+    "hashicorp/terraform-provider-aws pull request 34120: automated backups are deleted together with their database "
+    "by default, which its author calls quite a large foot-gun.",
+    "https://github.com/hashicorp/terraform-provider-aws/pull/34120",
+)
+IN_STATE = Story(
+    "hashicorp/terraform issue 516, open from 2014 for years: whatever password a resource is given lies in the "
+    "state, readable by everybody who may read the state.",
+    "https://github.com/hashicorp/terraform/issues/516",
+)
+ONE_COPY = Story(
+    "AWS me-south-1: of an e-learning platform what lived on was S3 replication and a snapshot of two hours before; "
+    "everything else was in the region that had failed.",
+    "https://sysopx.pages.dev/blog/aws-bahrain-outage/",
+)
+MONITORING = Story(
+    "AWS, December 2021: the monitoring was behind the failure that it should have shown.",
+    "https://aws.amazon.com/message/12721/",
+)
+SLOT = Story(
+    "AWS Database Blog: a cross-region replica of RDS for PostgreSQL holds a slot on its source; one that falls "
+    "behind or stops fills the source's storage with WAL.",
+    "https://aws.amazon.com/blogs/database/best-practices-for-amazon-rds-for-postgresql-cross-region-read-replicas/",
+)
+HEADLESS = Story(
+    "AWS on headless clusters of Aurora global databases: cheaper, as no instance runs there; creating one is part "
+    "of the recovery then, in a region where everybody else does the same.",
+    "https://aws.amazon.com/blogs/database/achieve-cost-effective-multi-region-resiliency-with-amazon-aurora-global-"
+    "database-headless-clusters/",
+)
+SECRETS = Story(
+    "AWS Secrets Manager User Guide: a secret is in one region until it is replicated, and its replica holds the "
+    "source's connection information, the new endpoint has to be added.",
+    "https://docs.aws.amazon.com/secretsmanager/latest/userguide/replicate-secrets.html",
+)
+HEALTH_CHECK = Story(
+    "Amazon Route 53 Developer Guide: a failover record without a health check counts as healthy, whatever happens "
+    "to its target.",
+    "https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-configuring.html",
+)
+CACHES = Story(
+    "The JVM may cache an address for ever; the AWS SDK for Java says so in its documentation, and every DNS "
+    "failover met clients that did.",
+    "https://docs.aws.amazon.com/sdk-for-java/latest/developer-guide/jvm-ttl-dns.html",
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seawall.audit.rule import Rule, Severity, Verdict, failed, passed
-from seawall.audit.terraform.databases import CLUSTER, INSTANCE, MEMBER, databases
+from seawall.audit.terraform.databases import CLUSTER, INSTANCE, MEMBER, is_replica
 from seawall.audit.terraform.facts import TerraformFacts
-from seawall.audit.terraform.hcl import changed, quoted
+from seawall.audit.terraform.hcl import Destination, changed, joined, quoted
 from seawall.audit.terraform.judging import for_each
 from seawall.audit.terraform.model import Resource
 from seawall.audit.terraform.regions import region_of_zone
@@ -15,7 +15,7 @@ from seawall.audit.terraform.rules.stories import ZONE
 
 
 def _zoned(facts: TerraformFacts) -> Iterator[Resource]:
-    yield from databases(facts.stack, INSTANCE, CLUSTER, MEMBER)
+    yield from facts.databases(INSTANCE, CLUSTER, MEMBER)
     yield from facts.stack.of_type("aws_subnet")
 
 
@@ -29,22 +29,26 @@ def _outside(facts: TerraformFacts, resource: Resource) -> Verdict | None:
     astray = [zone for zone in zones if region_of_zone(zone) != home]
     if not astray:
         return passed(f"its zones are in {home}", evidence=shown)
-    argument = "availability_zone" if "availability_zone" in resource.values else "availability_zones"
-    right = f"{home}a"
     return failed(
         f"{', '.join(astray)} is not in {home}, where it is created: a zone chooses no region, the provider does",
         evidence=shown,
-        remedy=changed(
-            resource,
-            [
-                (
-                    argument,
-                    f"{quoted(right) if argument == 'availability_zone' else '[' + quoted(right) + ', …]'}",
-                )
-            ],
-            note="or another provider, if it is meant to be there",
-        ),
+        remedy=_in_its_region(facts, resource, home, astray),
     )
+
+
+def _in_its_region(facts: TerraformFacts, resource: Resource, home: str, astray: list[str]) -> str:
+    """Return the block with zone and provider of one region: of a replica the zone's, as that is where it was to be."""
+    if is_replica(resource):
+        destination = Destination(facts, home, wanted=region_of_zone(astray[0]))
+        arguments = [("provider", destination.provider_name), ("availability_zone", quoted(astray[0]))]
+        return joined(destination.blocks(), changed(resource, arguments))
+    zone = quoted(f"{home}a")
+    one = (
+        ("availability_zone", zone)
+        if resource.read("availability_zone")
+        else ("availability_zones", f"[{zone}]")
+    )
+    return changed(resource, [one], note="or the provider of the zone's region, if it is meant to be there")
 
 
 def _zones_of(resource: Resource) -> list[str]:
@@ -69,7 +73,7 @@ def _with_multi_az(facts: TerraformFacts, resource: Resource) -> Verdict | None:
 
 
 def _instances(facts: TerraformFacts) -> Iterator[Resource]:
-    return databases(facts.stack, INSTANCE)
+    return facts.databases(INSTANCE)
 
 
 RULES: tuple[Rule[TerraformFacts], ...] = (

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from seawall.audit.terraform.addresses import module_of
-from seawall.audit.terraform.configuration import read_module, read_providers, read_variables
-from seawall.audit.terraform.json_values import (
+from seawall.audit.terraform.model import Change, FileKind, Module, Resource, Stack, Unseen
+from seawall.audit.terraform.reading.configuration import read_module, read_providers, read_variables
+from seawall.audit.terraform.reading.json_values import (
     DEEPEST,
     as_list,
     as_map,
@@ -19,7 +20,6 @@ from seawall.audit.terraform.json_values import (
     without_secret_names,
     without_secrets,
 )
-from seawall.audit.terraform.model import Change, FileKind, Module, Resource, Stack, Unseen
 
 
 def read_plan(document: Mapping[str, object], source: str) -> Stack:
@@ -44,7 +44,11 @@ def read_plan(document: Mapping[str, object], source: str) -> Stack:
         FileKind.PLAN,
         as_text(document.get("terraform_version")),
         (*planned, *(item for item in prior if item.is_data and item.address not in known)),
-        tuple(item for item in prior if not item.is_data and item.address not in known),
+        tuple(
+            _gone(item, root, changes)
+            for item in map(as_map, as_list(document.get("resource_changes")))
+            if _is_deleted(item)
+        ),
         read_providers(configuration.get("provider_config")),
         root,
         read_variables(document.get("variables"), root) if root else {},
@@ -90,6 +94,18 @@ def _resource(
         configured.provider_key if configured else "",
         changes.get(address),
     )
+
+
+def _is_deleted(item: Mapping[str, object]) -> bool:
+    actions = texts(as_map(item.get("change")).get("actions"))
+    return actions == ("delete",) and "deposed" not in item and item.get("mode") != "data"
+
+
+def _gone(item: Mapping[str, object], root: Module | None, changes: Mapping[str, Change]) -> Resource:
+    """Return a resource that is destroyed for good, as it was."""
+    change = as_map(item.get("change"))
+    was = {**item, "values": change.get("before"), "sensitive_values": change.get("before_sensitive")}
+    return _resource(was, root, changes, None)
 
 
 def _changes(document: object) -> dict[str, Change]:

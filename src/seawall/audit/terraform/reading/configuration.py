@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from seawall.audit.terraform.json_values import DEEPEST, as_list, as_map, as_text, is_secret_name, texts
 from seawall.audit.terraform.model import (
     Call,
     ConfiguredResource,
@@ -16,6 +15,14 @@ from seawall.audit.terraform.model import (
     Module,
     Provider,
     Unseen,
+)
+from seawall.audit.terraform.reading.json_values import (
+    DEEPEST,
+    as_list,
+    as_map,
+    as_text,
+    is_secret_name,
+    texts,
 )
 
 

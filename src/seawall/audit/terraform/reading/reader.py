@@ -11,11 +11,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from seawall.audit.terraform.errors import TerraformInvalid
-from seawall.audit.terraform.json_values import as_map
 from seawall.audit.terraform.model import Stack
-from seawall.audit.terraform.plan_json import read_plan, read_state
-from seawall.audit.terraform.tfstate import read_tfstate
+from seawall.audit.terraform.reading.errors import TerraformInvalid
+from seawall.audit.terraform.reading.json_values import as_map
+from seawall.audit.terraform.reading.plan_json import read_plan, read_state
+from seawall.audit.terraform.reading.tfstate import read_tfstate
 
 LARGEST_BYTES = 128 << 20
 _NEWEST_FORMAT = 1

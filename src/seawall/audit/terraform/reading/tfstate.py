@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from seawall.audit.terraform.json_values import as_list, as_map, as_text, without_secret_names
 from seawall.audit.terraform.model import FileKind, Resource, Stack, Unseen
+from seawall.audit.terraform.reading.json_values import as_list, as_map, as_text, without_secret_names
 
 
 def read_tfstate(document: Mapping[str, object], source: str) -> Stack:
