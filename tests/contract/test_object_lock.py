@@ -244,3 +244,26 @@ def test_the_remedy_for_a_short_lock_heals_it(
     configuration = json.loads(remedy.partition("configuration '")[2].rstrip("'"))
     administrator.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=configuration)
     assert finding(seawall("check", "--json", "--plan", plan))["verdict"] == "ok"
+
+
+def test_rules_that_delete_live_objects_are_told(s3_server: S3Address, administrator: Any) -> None:
+    bucket = make_bucket(administrator, lock=False)
+    store = opened(s3_server, bucket)
+    assert store.object_lock().expiring == ()
+    administrator.put_bucket_lifecycle_configuration(
+        Bucket=bucket,
+        LifecycleConfiguration={
+            "Rules": [
+                {"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 30}},
+                {"ID": "off", "Status": "Disabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}},
+                {
+                    "ID": "other",
+                    "Status": "Enabled",
+                    "Filter": {"Prefix": "logs/"},
+                    "Expiration": {"Days": 3},
+                },
+            ]
+        },
+    )
+    (found,) = store.object_lock().expiring or ()
+    assert "30 days" in found and "the whole bucket" in found

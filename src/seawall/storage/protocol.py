@@ -86,7 +86,8 @@ class ObjectLock(NamedTuple):
 
     YES alone keeps nothing: an object is held for ``retention_s`` after it was written, by the bucket's own rule,
     and not at all where that is None. ``mode`` is S3's: nobody shortens COMPLIANCE, a special permission bypasses
-    GOVERNANCE. ``reason`` says why it is NO or UNKNOWN, ``remedy`` what to do about it.
+    GOVERNANCE. ``reason`` says why it is NO or UNKNOWN, ``remedy`` what to do about it. ``expiring`` are the bucket's
+    own rules that delete live objects of this store by their age, in words; None where it can't be asked.
     """
 
     state: LockState
@@ -95,6 +96,7 @@ class ObjectLock(NamedTuple):
     mode: str | None = None
     retention_s: int | None = None
     is_versioned: bool | None = None
+    expiring: tuple[str, ...] | None = None
 
 
 class ObjectWriter(Protocol):

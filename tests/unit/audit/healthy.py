@@ -247,13 +247,13 @@ def repository(**changed: Any) -> RepositoryState:
         "backups": (KnownBackup("20261122-020000F", NOW - timedelta(days=3), 1 << 30),),
         "archived": SegmentName(1, 99, SEGMENT),
         "gaps": (),
-        "lock": ObjectLock(LockState.NO, reason="a folder has none"),
+        "lock": ObjectLock(LockState.NO, reason="a folder has none", expiring=()),
     }
     return RepositoryState(**{**fields, **changed})
 
 
 def locked(days: int = 35, mode: str = "COMPLIANCE") -> ObjectLock:
-    return ObjectLock(LockState.YES, mode=mode, retention_s=days * 86400, is_versioned=True)
+    return ObjectLock(LockState.YES, mode=mode, retention_s=days * 86400, is_versioned=True, expiring=())
 
 
 def drill(**changed: Any) -> LastDrill:

@@ -79,6 +79,12 @@ FAILS: list[tuple[str, Any]] = [
         "backup-lock-short",
         h.cluster({"far": h.repository()}, plan=h.plan(("retention: {window: 35d}", "lock: 35d"))),
     ),
+    (
+        "backup-bucket-lifecycle",
+        repositories(
+            lock=h.locked()._replace(expiring=("rule old: objects below shop expire after 30 days",))
+        ),
+    ),
     ("restore-never-tested", h.cluster(restore_drill=None)),
     ("restore-test-failed", h.cluster(restore_drill=h.drill(is_ok=False, rto_s=None, failure="no orders"))),
     ("restore-test-old", h.cluster(restore_drill=h.drill(ended_at=h.NOW - 100 * DAY))),
@@ -235,9 +241,9 @@ FAILS: list[tuple[str, Any]] = [
     ("people-one-approver", h.service(plan=h.plan(("required: 1", "required: 2")))),
 ]
 
-CANNOT_FAIL = {"objective-missing", "people-runbook", "backup-bucket-lifecycle"}
-"""A plan can't be without objectives; the others say what Seawall can't see yet."""
-CANNOT_PASS = {"people-runbook", "backup-bucket-lifecycle"}
+CANNOT_FAIL = {"objective-missing", "people-runbook"}
+"""A plan can't be without objectives; the other says what Seawall can't see yet."""
+CANNOT_PASS = {"people-runbook"}
 
 
 def verdicts(rule_id: str, facts: ClusterFacts | ServiceFacts) -> list[Finding]:
@@ -328,6 +334,7 @@ def test_every_rule_is_kept_by_a_service_in_order() -> None:
          Result.CANNOT_TELL),
         ("access-host-can-delete", repositories(lock=ObjectLock(LockState.UNKNOWN, "boto3 is missing", "pip")),
          Result.CANNOT_TELL),
+        ("backup-bucket-lifecycle", repositories(lock=h.locked()._replace(expiring=None)), Result.CANNOT_TELL),
         ("backup-none", h.cluster({"near": Unknown("gone"), "far": h.repository(backups=())}), Result.CANNOT_TELL),
         ("restore-never-tested", h.cluster(restore_drill=NO_LEDGER), Result.CANNOT_TELL),
         ("objective-unattainable", h.service(h.cluster(primary=Unknown("down"), plan=h.plan(

@@ -81,17 +81,28 @@ def _lock_is_short(facts: ClusterFacts) -> Iterator[Verdict]:
 
 
 def _lifecycle(facts: ClusterFacts) -> Iterator[Verdict]:
-    for name, settings in known(facts.plan).repositories_of(facts.name).items():
-        if settings.url.startswith("file:"):
+    plan = known(facts.plan)
+    for name, lock in _locks(facts):
+        url = plan.repositories[name].url
+        if url.startswith("file:"):
             yield not_applicable(f"{name} is a folder", subject=name)
-        else:
-            bucket = settings.url.split("/")[2]
+        elif isinstance(lock, Unknown):
+            yield cannot_tell(f"{name}: {lock.reason}", lock.needs, subject=name)
+        elif lock.expiring is None:
             yield cannot_tell(
-                f"whether a lifecycle rule of {name}'s bucket deletes live objects is not asked by Seawall yet",
-                f"aws s3api get-bucket-lifecycle-configuration --bucket {bucket}   # no Expiration but of "
-                f"noncurrent versions",
+                f"{name}: its bucket does not say whether it deletes live objects by their age",
+                f"allow s3:GetLifecycleConfiguration, or look: aws s3api get-bucket-lifecycle-configuration --bucket "
+                f"{url.split('/')[2]}   # no Expiration but of noncurrent versions",
                 subject=name,
             )
+        elif lock.expiring:
+            yield failed(
+                f"{name}'s bucket deletes live objects by their age",
+                subject=name,
+                evidence=list(lock.expiring),
+            )
+        else:
+            yield passed(f"{name}'s bucket deletes no live object by its age", subject=name)
 
 
 _LIFECYCLE_STORY = Story(

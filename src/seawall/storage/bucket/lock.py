@@ -1,4 +1,5 @@
-"""Ask an S3 bucket whether it locks objects (GetObjectLockConfiguration, GetBucketVersioning).
+"""Ask an S3 bucket whether it locks objects, and whether it deletes some by itself (GetObjectLockConfiguration,
+GetBucketVersioning, GetBucketLifecycleConfiguration).
 
 The store's own client doesn't have these calls, so this is the one place where storage speaks through boto3: an
 optional part (``seawall[aws]``), imported when the question is put and not before. The bucket, endpoint, region and
@@ -30,6 +31,7 @@ _DAYS_OF_YEAR = 365
 _TRIES = 3
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_NO_LIFECYCLE = "NoSuchLifecycleConfiguration"
 _NOT_LOCKED = "ObjectLockConfigurationNotFoundError"
 _DENIED = ("AccessDenied", "AllAccessDisabled", "Forbidden")
 _NO_ACCOUNT = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
@@ -78,7 +80,8 @@ def _ask(bucket: Bucket, credentials: Mapping[str, str] | None, policy: RetryPol
                 if _code_of(error) != _NOT_LOCKED:
                     raise
                 found = {}
-            return _answer(found.get("ObjectLockConfiguration", {}), _is_versioned(client, bucket))
+            answer = _answer(found.get("ObjectLockConfiguration", {}), _is_versioned(client, bucket))
+            return answer._replace(expiring=_expiring(client, bucket))
     except ClientError as error:
         return _refused(bucket, error)
     except StoreUrlInvalid as error:
@@ -124,6 +127,40 @@ def _is_versioned(client: Any, bucket: Bucket) -> bool | None:
         return None
 
 
+def _expiring(client: Any, bucket: Bucket) -> tuple[str, ...] | None:
+    """Return the lifecycle rules that delete live objects of this store; None where it may not be asked."""
+    from botocore.exceptions import ClientError
+
+    try:
+        rules = client.get_bucket_lifecycle_configuration(Bucket=bucket.name).get("Rules", [])
+    except ClientError as error:
+        return () if _code_of(error) == _NO_LIFECYCLE else None
+    return tuple(
+        f"rule {rule.get('ID') or number}: objects below {_prefix_of(rule) or 'the whole bucket'} {expiry}"
+        for number, rule in enumerate(rules, 1)
+        if (expiry := _expiry_of(rule)) and _overlap(_prefix_of(rule), bucket.prefix)
+    )
+
+
+def _expiry_of(rule: Mapping[str, Any]) -> str:
+    """Say when a rule deletes live objects, "" if it doesn't: old versions and unfinished uploads are no loss."""
+    expiration = rule.get("Expiration", {})
+    if rule.get("Status") != "Enabled":
+        return ""
+    if expiration.get("Days"):
+        return f"expire after {expiration['Days']} days"
+    return f"expire on {expiration['Date']:%Y-%m-%d}" if expiration.get("Date") else ""
+
+
+def _prefix_of(rule: Mapping[str, Any]) -> str:
+    chosen = rule.get("Filter", {})
+    return str(rule.get("Prefix") or chosen.get("Prefix") or chosen.get("And", {}).get("Prefix") or "")
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
 def _answer(configuration: Mapping[str, Any], is_versioned: bool | None) -> ObjectLock:
     """Judge a bucket's configuration: the default rule counts, since Seawall locks no object by itself."""
     if configuration.get("ObjectLockEnabled") != "Enabled":
@@ -161,7 +198,7 @@ def _refused(bucket: Bucket, error: Any) -> ObjectLock:
     if code in _DENIED or status in (401, 403):
         return _unknown(
             f"these credentials may not ask for it ({said})",
-            "allow them s3:GetBucketObjectLockConfiguration and s3:GetBucketVersioning",
+            "allow them s3:GetBucketObjectLockConfiguration and s3:GetBucketVersioning (and s3:GetLifecycleConfiguration)",
         )
     if code in _NOT_KNOWN or status in (405, 501):
         return _unknown(f"the store does not know the question ({said})", "ask its operator")
