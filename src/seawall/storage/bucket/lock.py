@@ -198,7 +198,7 @@ def _refused(bucket: Bucket, error: Any) -> ObjectLock:
     if code in _DENIED or status in (401, 403):
         return _unknown(
             f"these credentials may not ask for it ({said})",
-            "allow them s3:GetBucketObjectLockConfiguration and s3:GetBucketVersioning (and s3:GetLifecycleConfiguration)",
+            "allow them s3:GetBucketObjectLockConfiguration, s3:GetBucketVersioning and s3:GetLifecycleConfiguration",
         )
     if code in _NOT_KNOWN or status in (405, 501):
         return _unknown(f"the store does not know the question ({said})", "ask its operator")
