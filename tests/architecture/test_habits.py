@@ -33,11 +33,12 @@ THIRD_PARTY = {
     "click": {"cli"},
     "cronsim": {"plan"},
     "cryptography": {"evidence", "repository"},
-    "jinja2": {"audit"},
+    "jinja2": {"audit", "reporting"},
     "msgspec": {"evidence", "repository"},
     "numpy": {"postgres", "repository", "backup", "restore"},
     "obstore": {"storage"},
     "psycopg": {"postgres"},
+    "pygal": {"reporting"},
     "rich": {"cli", "demo"},
     "ruamel": {"plan"},
 }

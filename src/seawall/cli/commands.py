@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("seawall.cli.verify", "Re-read a repository and find any damage."),
     "drill": ("seawall.cli.drill", "Rehearse a restore of any backup, measured; list, show, due."),
     "evidence": ("seawall.cli.evidence", "What drills proved: list, show, verify, sign off."),
+    "report": ("seawall.cli.report", "What drills proved in a period, what failed, what is not proven."),
     "wal": ("seawall.cli.wal", "Archive and fetch WAL: push, get, gaps."),
 }
 """Every command: its module (which defines ``command``) and its line in ``seawall --help``."""

@@ -70,7 +70,7 @@ def list_(
     """List the entries, oldest first, as they are; `verify` proves them."""
     from seawall.cli.evidence_words import entry_document, summarize
 
-    ledger = _ledger(where, name, repository_name, plan_path)
+    ledger = opened_ledger(where, name, repository_name, plan_path)
     entries = list(ledger.entries())
     if as_json:
         print_json({"ledger": ledger.url, "entries": [entry_document(entry) for entry in entries]})
@@ -107,7 +107,7 @@ def show(
     """Show entry NUMBER in full, as it was signed."""
     from seawall.cli.evidence_words import entry_document, show_entry
 
-    ledger = _ledger(where, name, repository_name, plan_path)
+    ledger = opened_ledger(where, name, repository_name, plan_path)
     entry = ledger.read(number)
     if as_json:
         print_json({"ledger": ledger.url, **entry_document(entry), "id": entry.id, "body": entry.body})
@@ -146,7 +146,7 @@ def verify(
 
     trusted = [read_public_key(path) for path in key_paths]
     known = KnownHead.parse(head) if head is not None else None
-    place = _ledger(where, name, repository_name, plan_path).place
+    place = opened_ledger(where, name, repository_name, plan_path).place
     report = verify_ledger(place, trusted=trusted, known_head=known)
     if as_json:
         print_json(report_document(report))
@@ -223,7 +223,7 @@ def list_keys(
     from seawall.cli.evidence_words import printable
     from seawall.evidence.errors import LedgerMissing
 
-    ledger = _ledger(where, name, repository_name, plan_path)
+    ledger = opened_ledger(where, name, repository_name, plan_path)
     head = ledger.head()
     if head is None:
         raise LedgerMissing(f"no ledger was begun in {ledger.url}")
@@ -272,7 +272,7 @@ def retire_key(fingerprint: str, reason: str, **place: Any) -> int:
     return _append(SignerRetired(signer=fingerprint.lower(), reason=reason), **place)
 
 
-def _ledger(
+def opened_ledger(
     where: str | None, name: str | None, repository_name: str | None, plan_path: Path | None
 ) -> Ledger:
     """Return the ledger that is meant, to be read."""
