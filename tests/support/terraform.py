@@ -106,7 +106,7 @@ def state(*resources: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def shown(kind: str, name: str, mode: str = "managed", **values: Any) -> dict[str, Any]:
+def shown(kind: str, name: str, mode: str = "managed", /, **values: Any) -> dict[str, Any]:
     """Return a resource as states show it."""
     prefix = "data." if mode == "data" else ""
     return {

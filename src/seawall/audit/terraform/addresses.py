@@ -26,6 +26,8 @@ class Name:
     index: str
     path: tuple[str, ...]
     written: str
+    steps: tuple[str | int, ...] = ()
+    """Index and path together, as keys and numbers to look up one after another."""
 
     @property
     def key(self) -> str:
@@ -48,7 +50,17 @@ def parse_reference(text: str) -> Name | None:
     rest = parts[words:]
     index = rest.pop(0) if rest and rest[0].startswith("[") else ""
     path = tuple(part for part in rest if not part.startswith("["))
-    return Name(named[0], ".".join(named[1:]), index, path, text)
+    steps = tuple(_step(part) for part in parts[words:])
+    return Name(named[0], ".".join(named[1:]), index, path, text, steps)
+
+
+def _step(part: str) -> str | int:
+    if not part.startswith("["):
+        return part
+    inner = part[1:-1]
+    if inner.isascii() and inner.isdigit() and len(inner) < 10:
+        return int(inner)
+    return inner[1:-1].replace('\\"', '"') if inner.startswith('"') else inner
 
 
 def longest_references(references: tuple[str, ...]) -> tuple[str, ...]:

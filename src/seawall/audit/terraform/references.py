@@ -72,13 +72,14 @@ class References:
     def resolve(self, resource: Resource, argument: str) -> Resolution:
         """Return where an argument of a resource leads: by its expression, else by its value."""
         expression = (resource.arguments or {}).get(argument)
-        if expression is not None and expression.references:
-            found = _Found()
-            self._follow(expression, resource.module, found, 0)
-            if found.targets or found.hidden:
-                return _done(found, longest_references(expression.references))
         value = resource.values.get(argument)
-        return self.of_value(value if value is not None or expression is None else expression.constant)
+        found = _Found()
+        if expression is not None:
+            self._follow(expression, resource.module, found, 0)
+        if not found.targets and isinstance(value, str | list):
+            found.literals.clear()
+            self._literal(value, found)
+        return _done(found, longest_references(expression.references) if expression is not None else ())
 
     def resolve_block(self, resource: Resource, block: str, argument: str) -> Resolution:
         """Return where an argument of all nested blocks of a name leads."""
@@ -120,8 +121,8 @@ class References:
         if name is None or name.head != "var" or depth > _DEEPEST:
             return Unseen.AFTER_APPLY
         value = self._variable(name, module, depth)
-        for step in name.path:
-            value = value.get(step, Unseen.AFTER_APPLY) if isinstance(value, dict) else Unseen.AFTER_APPLY
+        for step in name.steps:
+            value = _element(value, step)
         return value
 
     def _variable(self, name: Name, module: str, depth: int) -> object:
@@ -199,6 +200,14 @@ class References:
             found.targets += [Target(resource, attribute, value) for resource, attribute in named]
             if not named:
                 found.literals.append(value)
+
+
+def _element(value: object, step: str | int) -> object:
+    if isinstance(value, dict):
+        return value.get(str(step), Unseen.AFTER_APPLY)
+    if isinstance(value, list) and isinstance(step, int) and step < len(value):
+        return value[step]
+    return Unseen.AFTER_APPLY
 
 
 def _done(found: _Found, written: tuple[str, ...]) -> Resolution:
