@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from seawall.app import App
 from seawall.cli.options import LONG_PATIENCE_S
 from seawall.cli.parsing import duration_s
 from seawall.cli.usage import UsageInvalid
+from seawall.drill.errors import DrillSourceUnknown
 from seawall.drill.ledger import Due, judge_due
 from seawall.drill.measure import Goals, SourceMark, observe_primary
 from seawall.drill.moments import MomentWish
@@ -96,11 +98,11 @@ def prepare(app: App | None, options: DrillOptions) -> DrillSetup:
         scratch=options.scratch or default_base(),
         state=_state(app, options),
         wish=_wish(app, options),
-        goals=_goals(app, options),
+        goals=_goals(app if cluster is not None else None, options),
         checks=_checks(app, options, cluster),
         expected_roles=_expected_roles(app, cluster) if options.source == PLAN else (),
         expected_tables=_expected_tables(options.expect_path),
-        mark=_mark(app, cluster, deviations) if options.source == PLAN else None,
+        mark=_mark(app, cluster, deviations) if app is not None and cluster is not None else None,
         pg_bin=options.pg_bin or _planned_programs(app, options, cluster),
         users=(options.user,) if options.user else (),
         jobs=options.jobs or os.cpu_count() or 1,
@@ -148,11 +150,38 @@ def _source(app: App | None, options: DrillOptions, cluster: str | None) -> tupl
         return _planned_source(app, options, cluster), Source(
             tool="seawall", location="the plan", cluster=cluster
         )
+    kind, colon, rest = options.source.partition(":")
+    if colon and kind in ("pgbackrest", "barman"):
+        return _foreign_source(kind, rest, options, cluster)
     from seawall.drill.sources.dump import DumpSource
 
     path = Path(options.source)
     dump = DumpSource(path, options.globals_path, not options.no_owner, options.pg_bin, cluster)
     return dump, Source(tool="pg_dump", location=str(path.absolute()), cluster=cluster)
+
+
+def _foreign_source(
+    kind: str, words: str, options: DrillOptions, cluster: str | None
+) -> tuple[DrillSource, Source]:
+    """Return another tool's backups: ``STANZA?config=FILE&repo=1``. Raises DrillSourceUnknown."""
+    from seawall.drill.sources.archived import ArchivedSource, RestoreTool
+    from seawall.drill.sources.barman import Barman
+    from seawall.drill.sources.pgbackrest import PgBackRest
+
+    name, _, query = words.partition("?")
+    named = dict(parse_qsl(query))
+    known = {"config", "repo"} if kind == "pgbackrest" else {"config"}
+    if not name or set(named) - known:
+        raise DrillSourceUnknown(
+            f"{options.source!r} names no {kind} backup",
+            hint="pgbackrest:STANZA?config=/etc/pgbackrest.conf, or barman:SERVER?config=/etc/barman.conf",
+        )
+    config = Path(named["config"]).absolute() if "config" in named else None
+    tool: RestoreTool = (
+        PgBackRest(name, config, named.get("repo")) if kind == "pgbackrest" else Barman(name, config)
+    )
+    source = ArchivedSource(tool, SystemClock(), cluster)
+    return source, Source(tool=tool.name, location=tool.location, cluster=cluster)
 
 
 def _planned_source(app: App, options: DrillOptions, cluster: str) -> DrillSource:
@@ -274,9 +303,8 @@ def _expected_tables(path: Path | None) -> dict[str, dict[str, dict[str, int | s
         ) from error
 
 
-def _mark(app: App | None, cluster: str | None, deviations: list[str]) -> SourceMark | None:
+def _mark(app: App, cluster: str, deviations: list[str]) -> SourceMark | None:
     """Ask the living primary where it stands, so that what is lost can be told; it may be gone."""
-    assert app is not None and cluster is not None  # of a plan's cluster alone
     try:
         return observe_primary(app.cluster(cluster).primary.dsn)
     except SeawallError as error:

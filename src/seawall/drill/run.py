@@ -16,7 +16,14 @@ from pathlib import Path
 
 from seawall.drill.assertions.claims import CLAIMS, make_claims
 from seawall.drill.assertions.inquiry import Claim, Inquiry
-from seawall.drill.errors import DrillUnsafe, DumpVersionUnfit, RestoreToolUnusable, ScratchUnfit
+from seawall.drill.errors import (
+    DrillSourceMissing,
+    DrillSourceUnknown,
+    DrillUnsafe,
+    DumpVersionUnfit,
+    RestoreToolUnusable,
+    ScratchUnfit,
+)
 from seawall.drill.isolation import isolate
 from seawall.drill.measure import Goals, SourceMark, forecast, lost_s, mark_of_restored
 from seawall.drill.moments import MomentWish
@@ -48,7 +55,6 @@ _NOT_THE_BACKUPS_FAULT = (
     ScratchUnfit,
     SpaceShort,
     DrillUnsafe,
-    DumpVersionUnfit,
     RestoreToolUnusable,
     ProgramsMissing,
     ServerOwnerUnusable,
@@ -91,12 +97,17 @@ def run_drill(
 ) -> DrillEvidence:
     """Hold the drill and return its evidence, whatever happened; ``fallback`` names a source that shows nothing.
 
+    Raises:
+        DrillSourceUnknown, DrillSourceMissing, DumpVersionUnfit: what was asked for can't be a drill; there is no
+            evidence of it.
     Crash: the reaper stops the server and removes the folder; there is no evidence then.
     """
     drill = _Drill(source, request, clock, on_phase)
     drill.swept = sweep(request.state)
     try:
         drill.hold()
+    except (DrillSourceUnknown, DrillSourceMissing, DumpVersionUnfit):
+        raise
     except SeawallError as error:
         drill.fail(error)
     except OSError as error:
@@ -218,6 +229,10 @@ class _Drill:
             self.lost_s = lost_s(
                 self.began_at, at, self.request.mark, restored, is_physical=self.source.is_physical
             )
+            if self.lost_s and self.request.mark is None and self.source.is_physical:
+                self.deviations.append(
+                    "no living primary was asked where it stands: the RPO is an upper bound"
+                )
 
     def fail(self, error: SeawallError) -> None:
         """Turn what ended the drill into its last assertion."""

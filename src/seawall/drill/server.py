@@ -21,7 +21,8 @@ from seawall.postgres.session import ServerSession, connect
 
 PORT = 5432
 _LAST_COMMIT = re.compile(r"last completed transaction was at log time (\S+ [\d:.]+)\+00", re.MULTILINE)
-_STOPPED_AT = re.compile(r"recovery stopping (?:before|after) .*?time (\d{4}-\S+ [\d:.]+)\+00")
+_STOPPED = "recovery stopping "
+"""How the server says that it came to its target (xlogrecovery.c, recoveryStopsBefore)."""
 _REDO_DONE = re.compile(r"redo done at ([0-9A-F]+/[0-9A-F]+)")
 _MEMORY_SHARE = 4
 _PAGE_BYTES = 8192
@@ -34,6 +35,7 @@ class Recovery:
 
     lsn: Lsn | None = None
     last_transaction_at: datetime | None = None
+    stopped_at_target: bool = False
 
 
 @dataclass(slots=True)
@@ -133,6 +135,7 @@ def _read_log(log: Path) -> Recovery:
     return Recovery(
         Lsn.parse(done[-1]) if done else None,
         datetime.fromisoformat(last[-1]).replace(tzinfo=UTC) if last else None,
+        _STOPPED in text,
     )
 
 

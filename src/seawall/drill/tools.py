@@ -90,10 +90,11 @@ def run_tool(
     timeout_s: float,
     user: RunAs | None = None,
     feed: Callable[[IO[bytes]], None] | None = None,
-    stdin: IO[bytes] | None = None,
+    stdout: IO[bytes] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> ToolRun:
-    """Run a program to its end; ``feed`` writes its standard input, ``stdin`` is a file to read instead.
+    """Run a program to its end; ``feed`` writes its standard input, ``stdout`` takes its output instead of the
+    result.
 
     It works in ``cwd``, where the reaper finds it. Raises RestoreToolUnusable where it can't be executed.
     """
@@ -101,8 +102,8 @@ def run_tool(
     try:
         process = subprocess.Popen(
             user.command(argv) if user is not None else [os.fspath(part) for part in argv],
-            stdin=subprocess.PIPE if feed else (stdin or subprocess.DEVNULL),
-            stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+            stdout=stdout if stdout is not None else subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
             env=plain_environment(environment),
@@ -120,8 +121,8 @@ def run_tool(
 def _attend(
     process: subprocess.Popen[bytes], name: str, timeout_s: float, feed: Callable[[IO[bytes]], None] | None
 ) -> ToolRun:
-    assert process.stdout is not None and process.stderr is not None
-    said, complaints = _Tail(process.stdout), _Tail(process.stderr)
+    assert process.stderr is not None  # a pipe
+    said, complaints = (_Tail(process.stdout) if process.stdout is not None else None), _Tail(process.stderr)
     failure: list[Exception] = []
     timer = threading.Timer(timeout_s, _end, [process])
     timer.start()
@@ -129,8 +130,9 @@ def _attend(
         if feed is not None:
             _feed(process, feed, failure)
         status = process.wait()
-        said.join()
-        complaints.join()
+        for tail in (said, complaints):
+            if tail is not None:
+                tail.join()
     except BaseException:
         _end(process)
         raise
@@ -139,7 +141,13 @@ def _attend(
         timer.cancel()
     if failure:
         raise failure[0]
-    return ToolRun(name, status, complaints.kept.decode(errors="replace"), bytes(said.kept), timed_out)
+    return ToolRun(
+        name,
+        status,
+        complaints.kept.decode(errors="replace"),
+        bytes(said.kept) if said is not None else b"",
+        timed_out,
+    )
 
 
 def _feed(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from seawall.drill.errors import DrillSourceMissing
+from seawall.drill.errors import DrillFailed
 from seawall.drill.moments import MomentWish, Wish
 from seawall.drill.room import Room
 from seawall.drill.server import DrillServer
@@ -120,7 +120,7 @@ class SeawallSource:
             for record in catalog.listing(system).backups
         ]
         if not stops:
-            raise DrillSourceMissing(
+            raise DrillFailed(
                 f"{opened.repository.store.url} has no backup of cluster {self.cluster}",
                 hint="seawall backup",
             )
