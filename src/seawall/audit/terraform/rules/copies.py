@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from seawall.audit.rule import Rule, Severity, Verdict, cannot_tell, failed, passed
+from seawall.audit.terraform.copies import REPLICATION, Copy, copies_of, copy_actions, nested
 from seawall.audit.terraform.databases import CLUSTER, INSTANCE
 from seawall.audit.terraform.facts import TerraformFacts
 from seawall.audit.terraform.hcl import Destination, block, changed, joined, key_in, quoted, reference
@@ -13,85 +13,10 @@ from seawall.audit.terraform.judging import for_each
 from seawall.audit.terraform.model import Resource
 from seawall.audit.terraform.regions import Region, region_of_arn
 from seawall.audit.terraform.rules.stories import BACKUPS_DELETED, KEY_MISSING, ONE_COPY
-from seawall.model.fact import Fact, Unknown, known
+from seawall.model.fact import Unknown, known
 from seawall.model.units import format_duration
 
-_REPLICATION = "aws_db_instance_automated_backups_replication"
 _NO_SOURCE = "no database of this file holds data of its own"
-_LOG_INTERVAL_S, _DAY_S = 300.0, 86_400.0
-"""Automated backups reach the other region with logs of five minutes; backup plans run once a day, usually."""
-
-
-@dataclass(frozen=True)
-class Copy:
-    """Something that holds a database's data too. ``loss_s``: how much may be missing in it."""
-
-    address: str
-    how: str
-    region: Fact[Region]
-    loss_s: float
-    is_backup: bool
-
-
-def copies_of(facts: TerraformFacts, source: Resource) -> list[Copy]:
-    """Return every copy of a database that the file declares, wherever it is."""
-    copies = [
-        Copy(item.address, "replica", item.region, 0, is_backup=False) for item in facts.replicas_of(source)
-    ]
-    copies += [
-        Copy(item.address, "automated backups", facts.regions.of(item), _LOG_INTERVAL_S, is_backup=True)
-        for item in facts.stack.of_type(_REPLICATION)
-        if source in facts.references.resolve(item, "source_db_instance_arn").resources
-    ]
-    for item in facts.stack.of_type("aws_backup_plan"):
-        copies += [
-            Copy(item.address, "copy of backups", region, _DAY_S, is_backup=True)
-            for region in _copy_actions(facts, item)
-        ]
-    copies += _global_members(facts, source)
-    return copies
-
-
-def _copy_actions(facts: TerraformFacts, plan: Resource) -> Iterator[Fact[Region]]:
-    """Yield where a backup plan copies to. Which databases it selects, by tags perhaps, is taken as all."""
-    for number, rule in enumerate(_blocks(plan, "rule")):
-        expressions = plan.arguments["rule"].blocks if plan.arguments and "rule" in plan.arguments else ()
-        actions = rule.get("copy_action")
-        configured = expressions[number].get("copy_action") if number < len(expressions) else None
-        for position, action in enumerate(actions if isinstance(actions, list) else ()):
-            arn = region_of_arn(action.get("destination_vault_arn")) if isinstance(action, dict) else ""
-            blocks = configured.blocks if configured else ()
-            names = blocks[position].get("destination_vault_arn") if position < len(blocks) else None
-            if arn:
-                yield Region(arn, "the vault's ARN")
-            elif names is not None:
-                found = facts.references.follow(names, plan.module).resources
-                yield (
-                    facts.regions.of(found[0])
-                    if found
-                    else Unknown(f"the vault that {plan.address} copies to is not in this file", "its ARN")
-                )
-
-
-def _blocks(resource: Resource, name: str) -> list[dict[str, object]]:
-    value = resource.values.get(name)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _global_members(facts: TerraformFacts, source: Resource) -> Iterator[Copy]:
-    if source.type != CLUSTER:
-        return
-    mine = facts.references.resolve(source, "global_cluster_identifier").resources
-    for other in facts.stack.of_type(CLUSTER):
-        theirs = facts.references.resolve(other, "global_cluster_identifier").resources
-        if other is not source and mine and set(_addresses(mine)) & set(_addresses(theirs)):
-            yield Copy(
-                other.address, "member of its global cluster", facts.regions.of(other), 0, is_backup=False
-            )
-
-
-def _addresses(resources: tuple[Resource, ...]) -> list[str]:
-    return [item.address for item in resources]
 
 
 def _split(facts: TerraformFacts, source: Resource) -> tuple[list[Copy], list[Copy]]:
@@ -131,7 +56,7 @@ def _no_backups_elsewhere(facts: TerraformFacts, source: Resource) -> Verdict:
     text = "no backups of it are kept in another region"
     text += f": {', '.join(replicas)} repeats within a second what is deleted by mistake" if replicas else ""
     return failed(
-        text, evidence=replicas or [f"no {_REPLICATION}, no copy_action"], remedy=_replicated(facts, source)
+        text, evidence=replicas or [f"no {REPLICATION}, no copy_action"], remedy=_replicated(facts, source)
     )
 
 
@@ -165,7 +90,7 @@ def _replicated(facts: TerraformFacts, source: Resource) -> str:
     if source.values.get("storage_encrypted") is not False:
         key, key_blocks = key_in(destination, source)
         arguments.append(("kms_key_id", key))
-    return joined(destination.blocks(), key_blocks, block("resource", (_REPLICATION, source.name), arguments))
+    return joined(destination.blocks(), key_blocks, block("resource", (REPLICATION, source.name), arguments))
 
 
 def _useless_copy(facts: TerraformFacts, item: Resource) -> Iterator[Verdict]:
@@ -209,7 +134,7 @@ def _useless_copy(facts: TerraformFacts, item: Resource) -> Iterator[Verdict]:
 
 
 def _useless_copy_actions(facts: TerraformFacts, plan: Resource) -> Iterator[Verdict]:
-    for region in _copy_actions(facts, plan):
+    for region in copy_actions(facts, plan):
         home, there = facts.regions.name_of(plan), known(region).name
         shown = [f"{plan.address}: {home}", f"destination_vault_arn: {region}"]
         if home != there:
@@ -246,12 +171,30 @@ def _rpo(facts: TerraformFacts, source: Resource) -> Verdict:
     return failed(
         "the RPO can't be kept by what is declared: its best copy elsewhere is older",
         evidence=shown,
-        remedy="a replica in the other region: "
-        + block(
-            "resource", (source.type, f"{source.name}_dr"), [("replicate_source_db", f"{source.hcl}.arn")]
-        )
-        if source.type == INSTANCE
-        else "a second cluster in an aws_rds_global_cluster",
+        remedy=_nearer_copy(facts, source),
+    )
+
+
+def _nearer_copy(facts: TerraformFacts, source: Resource) -> str:
+    """Return the block of a copy that follows within seconds."""
+    destination = Destination(facts, facts.regions.name_of(source))
+    provider = ("provider", destination.provider_name)
+    name = quoted(f"{source.name}-{destination.region}")
+    if source.type == INSTANCE:
+        arguments = [
+            provider,
+            ("identifier", name),
+            ("replicate_source_db", f"{source.hcl}.arn"),
+            ("instance_class", f"{source.hcl}.instance_class"),
+        ]
+        return joined(destination.blocks(), block("resource", (INSTANCE, f"{source.name}_dr"), arguments))
+    arguments = [provider, ("cluster_identifier", name), ("engine", f"{source.hcl}.engine"),
+                 ("global_cluster_identifier", f"aws_rds_global_cluster.{source.name}.id")]  # fmt: skip
+    first = [("global_cluster_identifier", name), ("source_db_cluster_identifier", f"{source.hcl}.arn")]
+    return joined(
+        destination.blocks(),
+        block("resource", ("aws_rds_global_cluster", source.name), first),
+        block("resource", (CLUSTER, f"{source.name}_dr"), arguments),
     )
 
 
@@ -302,7 +245,7 @@ def _destinations(facts: TerraformFacts, item: Resource) -> Iterator[tuple[Resou
             if "bucket" in inner:
                 yield facts.references.follow(inner["bucket"], item.module).resources
     if not rules:
-        for shown in _blocks(item, "rule"):
+        for shown in nested(item, "rule"):
             inners = shown.get("destination")
             for found in inners if isinstance(inners, list) else ():
                 yield facts.references.of_value(
@@ -313,9 +256,7 @@ def _destinations(facts: TerraformFacts, item: Resource) -> Iterator[tuple[Resou
 def _is_versioned(facts: TerraformFacts, bucket: Resource) -> bool:
     for item in facts.stack.of_type("aws_s3_bucket_versioning"):
         if bucket in facts.references.resolve(item, "bucket").resources:
-            return any(
-                block.get("status") == "Enabled" for block in _blocks(item, "versioning_configuration")
-            )
+            return any(block.get("status") == "Enabled" for block in nested(item, "versioning_configuration"))
     return False
 
 
@@ -328,7 +269,7 @@ def _sources(facts: TerraformFacts) -> Iterator[Resource]:
 
 
 def _replications(facts: TerraformFacts) -> Iterator[Resource]:
-    return facts.stack.of_type(_REPLICATION, "aws_backup_plan")
+    return facts.stack.of_type(REPLICATION, "aws_backup_plan")
 
 
 def _bucket_replications(facts: TerraformFacts) -> Iterator[Resource]:

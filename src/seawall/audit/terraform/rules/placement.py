@@ -12,6 +12,7 @@ from seawall.audit.terraform.hcl import (
     destination_of,
     joined,
     key_in,
+    reference,
     subnet_group_in,
 )
 from seawall.audit.terraform.judging import for_each
@@ -31,6 +32,21 @@ _REFERRING = {
     "aws_db_subnet_group": ("subnet_ids",),
 }  # fmt: skip
 """The arguments by which a resource refers to something that has to be in its own region. IAM roles are in none."""
+_REFERRED = {
+    "kms_key_id": ("aws_kms_key", "arn"),
+    "performance_insights_kms_key_id": ("aws_kms_key", "arn"),
+    "master_user_secret_kms_key_id": ("aws_kms_key", "arn"),
+    "db_subnet_group_name": ("aws_db_subnet_group", "name"),
+    "vpc_security_group_ids": ("aws_security_group", "id"),
+    "parameter_group_name": ("aws_db_parameter_group", "name"),
+    "db_parameter_group_name": ("aws_db_parameter_group", "name"),
+    "db_instance_parameter_group_name": ("aws_db_parameter_group", "name"),
+    "db_cluster_parameter_group_name": ("aws_rds_cluster_parameter_group", "name"),
+    "option_group_name": ("aws_db_option_group", "name"),
+    "cluster_identifier": (CLUSTER, "id"),
+    "subnet_ids": ("aws_subnet", "id"),
+}
+"""What each of them refers to, and by which attribute."""
 
 
 def _key(facts: TerraformFacts, replica: Replica) -> Verdict | None:
@@ -127,8 +143,22 @@ def _astray(facts: TerraformFacts, resource: Resource, astray: list[tuple[str, s
         f"{', '.join(arguments)} {'is' if len(arguments) == 1 else 'are'} of another region than {name}: "
         "what is there can't be used from here",
         evidence=shown,
-        remedy=changed(resource, [(argument, f"…  # one of {name}") for argument in arguments]),
+        remedy=changed(resource, [(name, _one_from(facts, resource, name)) for name in arguments]),
     )
+
+
+def _one_from(facts: TerraformFacts, resource: Resource, argument: str) -> str:
+    """Return an expression of what an argument may refer to: of the file if it has one there, else to be made."""
+    kind, attribute = _REFERRED[argument]
+    home = facts.regions.name_of(resource)
+    for there in facts.stack.of_type(kind):
+        region = facts.regions.of(there)
+        if isinstance(region, Region) and region.name == home and there is not resource:
+            found = reference(there, attribute, seen_from=resource)
+            break
+    else:
+        found = f"{kind}.{home.replace('-', '_')}.{attribute}"
+    return f"[{found}]" if argument.endswith("_ids") else found
 
 
 def _places(facts: TerraformFacts, found: Resolution) -> Iterator[tuple[str, str | Unknown]]:

@@ -1,0 +1,89 @@
+"""What holds a database's data besides itself: replicas, replicated backups, copied backups, a global cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from seawall.audit.terraform.databases import CLUSTER
+from seawall.audit.terraform.facts import TerraformFacts
+from seawall.audit.terraform.model import Resource
+from seawall.audit.terraform.regions import Region, region_of_arn
+from seawall.model.fact import Fact, Unknown
+
+REPLICATION = "aws_db_instance_automated_backups_replication"
+LOG_INTERVAL_S, _DAY_S = 300.0, 86_400.0
+"""Automated backups reach the other region with logs of five minutes; backup plans run once a day, usually."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Something that holds a database's data too. ``loss_s``: how much may be missing in it."""
+
+    address: str
+    how: str
+    region: Fact[Region]
+    loss_s: float
+    is_backup: bool
+
+
+def copies_of(facts: TerraformFacts, source: Resource) -> list[Copy]:
+    """Return every copy of a database that the file declares, wherever it is."""
+    copies = [
+        Copy(item.address, "replica", item.region, 0, is_backup=False) for item in facts.replicas_of(source)
+    ]
+    copies += [
+        Copy(item.address, "automated backups", facts.regions.of(item), LOG_INTERVAL_S, is_backup=True)
+        for item in facts.stack.of_type(REPLICATION)
+        if source in facts.references.resolve(item, "source_db_instance_arn").resources
+    ]
+    for item in facts.stack.of_type("aws_backup_plan"):
+        copies += [
+            Copy(item.address, "copy of backups", region, _DAY_S, is_backup=True)
+            for region in copy_actions(facts, item)
+        ]
+    copies += _global_members(facts, source)
+    return copies
+
+
+def copy_actions(facts: TerraformFacts, plan: Resource) -> Iterator[Fact[Region]]:
+    """Yield where a backup plan copies to. Which databases it selects, by tags perhaps, is taken as all."""
+    for number, rule in enumerate(nested(plan, "rule")):
+        expressions = plan.arguments["rule"].blocks if plan.arguments and "rule" in plan.arguments else ()
+        actions = rule.get("copy_action")
+        configured = expressions[number].get("copy_action") if number < len(expressions) else None
+        for position, action in enumerate(actions if isinstance(actions, list) else ()):
+            arn = region_of_arn(action.get("destination_vault_arn")) if isinstance(action, dict) else ""
+            blocks = configured.blocks if configured else ()
+            names = blocks[position].get("destination_vault_arn") if position < len(blocks) else None
+            if arn:
+                yield Region(arn, "the vault's ARN")
+            elif names is not None:
+                found = facts.references.follow(names, plan.module).resources
+                yield (
+                    facts.regions.of(found[0])
+                    if found
+                    else Unknown(f"the vault that {plan.address} copies to is not in this file", "its ARN")
+                )
+
+
+def nested(resource: Resource, name: str) -> list[dict[str, object]]:
+    """Return the values of nested blocks, none where they are hidden."""
+    value = resource.values.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _global_members(facts: TerraformFacts, source: Resource) -> Iterator[Copy]:
+    if source.type != CLUSTER:
+        return
+    mine = facts.references.resolve(source, "global_cluster_identifier").resources
+    for other in facts.stack.of_type(CLUSTER):
+        theirs = facts.references.resolve(other, "global_cluster_identifier").resources
+        if other is not source and mine and set(_addresses(mine)) & set(_addresses(theirs)):
+            yield Copy(
+                other.address, "member of its global cluster", facts.regions.of(other), 0, is_backup=False
+            )
+
+
+def _addresses(resources: tuple[Resource, ...]) -> list[str]:
+    return [item.address for item in resources]
