@@ -19,6 +19,7 @@ from seawall.postgres.programs import ServerPrograms, programs_in
 from tests.support.server_programs import SERVERS, exclusive
 
 _BUILD_TIMEOUT_S = 3000
+_OF_MAKE = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "GNUMAKEFLAGS"}
 
 
 def odd_programs(*, page_kib: int, wal_page_kib: int, segment_pages: int) -> ServerPrograms:
@@ -93,8 +94,10 @@ def _debian_source(work: Path) -> Path | None:
 
 
 def _run(*command: str, cwd: str | Path) -> str:
+    # Under `make soak`, PostgreSQL's make would take itself for a part of ours and leave out its headers.
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
     done = subprocess.run(
         command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
-        timeout=_BUILD_TIMEOUT_S, env={**os.environ, "CFLAGS": "-O1"},
+        timeout=_BUILD_TIMEOUT_S, env={**environment, "CFLAGS": "-O1"},
     )  # fmt: skip
     return done.stdout
