@@ -92,10 +92,7 @@ def has_key_elsewhere(facts: ClusterFacts, repository: str) -> bool:
     """Say whether a repository can be read when the server's machine is gone, by what the plan says of its keys."""
     if isinstance(facts.plan, Unknown):
         return False
-    settings = facts.plan.repositories[repository]
-    return not settings.is_encrypted or any(
-        key == "escrow" or key.scheme == "command" for key in settings.keys
-    )
+    return facts.plan.repositories[repository].has_key_elsewhere
 
 
 def unarchived_bytes(state: RepositoryState, wal: WalState) -> int | None:

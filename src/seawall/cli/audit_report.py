@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,8 @@ from rich.text import Text
 
 from seawall.audit.report import AuditReport
 from seawall.audit.rule import Finding, Result, Rule
+from seawall.cli.paragraphs import WIDEST, hanging
 
-_WIDEST = 100
 _STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "bold cyan"}
 _HEADINGS = {
     Result.CANNOT_TELL: "cannot tell",
@@ -24,15 +23,15 @@ _HEADINGS = {
 def show_report(report: AuditReport, *, shows_all: bool, console: Console | None = None) -> None:
     """Print the report; what passed and what doesn't apply only as counts, unless ``shows_all``."""
     out = console or Console(highlight=False, markup=False, soft_wrap=False)
-    out.width = min(out.width, _WIDEST)
-    _hanging(out, "", f"seawall audit {report.target}", indent=0, style="bold")
+    out.width = min(out.width, WIDEST)
+    hanging(out, "", f"seawall audit {report.target}", indent=0, style="bold")
     for line in report.about:
-        _hanging(out, "", line, indent=0)
+        hanging(out, "", line, indent=0)
     for headline in report.headlines:
         named = f" ({headline.subject})" if len(report.headlines) > 1 else ""
         out.print(Text(f"\nIf this server died now{named}", style="bold"))
-        _hanging(out, "lost:    ", headline.lost, indent=2)
-        _hanging(out, "back in: ", headline.back, indent=2)
+        hanging(out, "lost:    ", headline.lost, indent=2)
+        hanging(out, "back in: ", headline.back, indent=2)
     for finding in report.open_failures:
         _show_failure(out, finding)
     if report.waived:
@@ -44,25 +43,25 @@ def show_report(report: AuditReport, *, shows_all: bool, console: Console | None
     for waiver in report.idle_waivers:
         out.print()
         text = f"the waiver of {waiver.rule} has nothing to waive: remove it from the plan"
-        _hanging(out, "", text, indent=0, style="dim")
+        hanging(out, "", text, indent=0, style="dim")
     out.print()
     if report.open_failures:
         first = report.open_failures[0].rule.id
-        _hanging(out, "", f"why it matters: seawall audit --explain {first}", indent=0, style="dim")
-    _hanging(out, "", _summary(report, shows_all=shows_all), indent=0, style="bold")
+        hanging(out, "", f"why it matters: seawall audit --explain {first}", indent=0, style="dim")
+    hanging(out, "", _summary(report, shows_all=shows_all), indent=0, style="bold")
 
 
 def show_rule(rule: Rule[Any], *, console: Console | None = None) -> None:
     """Print what a rule is about: why it matters, what happened to somebody, and what to do."""
     out = console or Console(highlight=False, markup=False, soft_wrap=False)
-    out.width = min(out.width, _WIDEST)
+    out.width = min(out.width, WIDEST)
     head = Text().append(rule.severity.value.upper(), style=_STYLES[rule.severity.value])
     out.print(head.append(f" {rule.id}", style="bold"))
     for text in (f"{rule.title}.", rule.why, f"It happened: {rule.story.text}", rule.story.source):
         out.print()
-        _hanging(out, "", text, indent=2)
+        hanging(out, "", text, indent=2)
     out.print()
-    _hanging(out, "→ ", rule.remedy, indent=2, style="green")
+    hanging(out, "→ ", rule.remedy, indent=2, style="green")
 
 
 def _show_failure(out: Console, finding: Finding) -> None:
@@ -74,14 +73,14 @@ def _show_failure(out: Console, finding: Finding) -> None:
     if finding.verdict.subject:
         head.append(f"  {finding.verdict.subject}")
     out.print(head)
-    _hanging(out, "", finding.verdict.text, indent=2)
+    hanging(out, "", finding.verdict.text, indent=2)
     for line in finding.verdict.evidence:
-        _hanging(out, "", line, indent=6, style="dim")
+        hanging(out, "", line, indent=6, style="dim")
     if finding.remedy:
-        _hanging(out, "→ ", finding.remedy, indent=2, style="green")
+        hanging(out, "→ ", finding.remedy, indent=2, style="green")
     if finding.waiver is not None:
         waiver = finding.waiver
-        _hanging(out, "", f"its waiver ended on {waiver.until}: {waiver.reason}", indent=2, style="yellow")
+        hanging(out, "", f"its waiver ended on {waiver.until}: {waiver.reason}", indent=2, style="yellow")
 
 
 def _show_waived(out: Console, findings: Sequence[Finding]) -> None:
@@ -90,8 +89,8 @@ def _show_waived(out: Console, findings: Sequence[Finding]) -> None:
         waiver = finding.waiver
         assert waiver is not None
         text = f"{finding.severity.value} {finding.rule.id}: {finding.verdict.text}"
-        _hanging(out, "", text, indent=2)
-        _hanging(out, "", f"accepted until {waiver.until}: {waiver.reason}", indent=6, style="dim")
+        hanging(out, "", text, indent=2)
+        hanging(out, "", f"accepted until {waiver.until}: {waiver.reason}", indent=6, style="dim")
 
 
 def _show_unknown(out: Console, findings: Sequence[Finding]) -> None:
@@ -107,10 +106,10 @@ def _show_unknown(out: Console, findings: Sequence[Finding]) -> None:
             name += f" ({finding.verdict.subject})"
         reasons.setdefault(key, []).append(name)
     for (reason, needs), names in reasons.items():
-        _hanging(out, "", f"{reason}:", indent=2)
-        _hanging(out, "", ", ".join(names), indent=6, style="dim")
+        hanging(out, "", f"{reason}:", indent=2)
+        hanging(out, "", ", ".join(names), indent=6, style="dim")
         if needs:
-            _hanging(out, "→ ", needs, indent=2, style="green")
+            hanging(out, "→ ", needs, indent=2, style="green")
 
 
 def _show_quiet(out: Console, result: Result, findings: Sequence[Finding]) -> None:
@@ -119,7 +118,7 @@ def _show_quiet(out: Console, result: Result, findings: Sequence[Finding]) -> No
     out.print(Text(f"\n{_HEADINGS[result].upper()} ({len(findings)})", style="bold"))
     for finding in findings:
         subject = f" ({finding.verdict.subject})" if finding.verdict.subject else ""
-        _hanging(out, "", f"{finding.rule.id}{subject}: {finding.verdict.text}", indent=2)
+        hanging(out, "", f"{finding.rule.id}{subject}: {finding.verdict.text}", indent=2)
 
 
 def _summary(report: AuditReport, *, shows_all: bool) -> str:
@@ -130,20 +129,3 @@ def _summary(report: AuditReport, *, shows_all: bool) -> str:
     parts.append(f"{counts['cannot_tell']} can't be told")
     parts.append(f"{counts['pass']} passed, {counts['not_applicable']} not applicable")
     return "; ".join(parts) + ("" if shows_all else " (--all shows them)")
-
-
-def _hanging(out: Console, first: str, text: str, *, indent: int, style: str = "") -> None:
-    """Print a paragraph whose further lines stand under its first word; lines of the text stay lines."""
-    begin = " " * indent + first
-    for line in text.splitlines() or [""]:
-        wrapped = textwrap.wrap(
-            line,
-            out.width,
-            initial_indent=begin,
-            subsequent_indent=" " * len(begin),
-            break_on_hyphens=False,
-            replace_whitespace=False,
-        )
-        for piece in wrapped or [begin]:
-            out.print(Text(piece, style=style), soft_wrap=True)
-        begin = " " * len(begin)

@@ -11,6 +11,7 @@ from seawall.cli.usage import UsageInvalid
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("seawall.cli.demo", "A whole disaster on this machine, start to end, in about a minute."),
+    "status": ("seawall.cli.status", "If a site died now: back when, losing what, proven when."),
     "audit": ("seawall.cli.audit", "What would be lost if this server died now, and what is wrong."),
     "init": ("seawall.cli.init", "Look at a running server and write plan.yaml with every choice explained."),
     "check": ("seawall.cli.check", "Is the plan right, and is everything in place?"),

@@ -99,6 +99,12 @@ class RepositoryPlan:
         """The keys that can be resolved from here, in the plan's order."""
         return tuple(key for key in self.keys if isinstance(key, SecretReference))
 
+    @property
+    def has_key_elsewhere(self) -> bool:
+        """Whether it can be read when the primary's machines are gone: by a key in escrow, one that a command
+        fetches, or none."""
+        return not self.is_encrypted or any(key == ESCROW or key.scheme == "command" for key in self.keys)
+
 
 @dataclass(frozen=True, slots=True)
 class ServerPlan:
