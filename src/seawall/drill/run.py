@@ -48,12 +48,13 @@ from seawall.model.clock import Clock
 from seawall.model.errors import SeawallError, Unavailable
 from seawall.postgres.errors import ProgramsMissing, ServerOwnerUnusable, ServerStartFailed
 from seawall.postgres.programs import find_programs
-from seawall.restore.errors import SpaceShort
+from seawall.restore.errors import SpaceShort, TablespaceUnsafe
 from seawall.restore.planning.request import Check
 
 _NOT_THE_BACKUPS_FAULT = (
     ScratchUnfit,
     SpaceShort,
+    TablespaceUnsafe,
     DrillUnsafe,
     RestoreToolUnusable,
     ProgramsMissing,
@@ -61,7 +62,7 @@ _NOT_THE_BACKUPS_FAULT = (
 )
 """What says that this machine can't hold the drill, and nothing of the backup."""
 RESTORED = "restored and started"
-_TECHNICAL = ("decide", "restore", "replay", "load")
+_TECHNICAL = ("decide", "restore", "start", "replay", "load")
 """The phases that a real recovery would have, too; what is asked afterwards is the drill's alone."""
 
 
@@ -184,7 +185,7 @@ class _Drill:
         feed = None
         if filled.fetch is not None:
             feed = WalFeed(room.scratch.folder, room.isolation, filled.fetch, filled.inspect)
-        with self._phase("replay") as phase:
+        with self._phase("replay" if feed is not None else "start") as phase:
             server = start(room, feed, (*self.request.users, *filled.users), filled.settings)
             phase.byte_count = server.fed.byte_count or None
         return server

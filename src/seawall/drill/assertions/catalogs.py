@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import starmap
 from typing import Any
 
-from seawall.drill.assertions.inquiry import Answer, Inquiry, quoted, verdict
+from seawall.drill.assertions.inquiry import Answer, Inquiry, count_of, quoted, verdict
 from seawall.postgres.session import ServerSession
 from seawall.repository.backups.record import ClusterNeeds
 from seawall.restore.errors import TargetNotReady
@@ -77,7 +77,7 @@ def ask_roles(inquiry: Inquiry) -> Sequence[Answer]:
         return [f"{number} owners or grantees are no roles"] if number else []
 
     troubles += inquiry.in_each_database(dangling)
-    return verdict(troubles, f"{count} roles; every owner and grantee exists", roles=count)
+    return verdict(troubles, f"{count_of(count, 'role')}; every owner and grantee exists", roles=count)
 
 
 def ask_extensions(inquiry: Inquiry) -> Sequence[Answer]:
@@ -99,7 +99,9 @@ def ask_extensions(inquiry: Inquiry) -> Sequence[Answer]:
         check_readiness(ClusterNeeds(tuple(sorted(libraries)), needed), inquiry.server.room.programs)
     except TargetNotReady as error:
         missing = [str(item) for item in _as_list(error.fields["missing"])]
-    return verdict(missing, f"{len(needed)} in all databases, all here", extensions=len(needed))
+    return verdict(
+        missing, f"{count_of(len(needed), 'extension')}, what they need is here", extensions=len(needed)
+    )
 
 
 def ask_collations(inquiry: Inquiry) -> Sequence[Answer]:
@@ -141,7 +143,9 @@ def ask_sequences(inquiry: Inquiry) -> Sequence[Answer]:
         return [text for text in starmap(lambda *row: _behind(inquiry, session, row), found) if text]
 
     troubles = inquiry.in_each_database(behind)
-    return verdict(troubles, f"{counted} are ahead of their columns", sequences=counted)
+    return verdict(
+        troubles, f"{count_of(counted, 'sequence')} with a column, none behind it", sequences=counted
+    )
 
 
 def _behind(inquiry: Inquiry, session: ServerSession, row: tuple[Any, ...]) -> str:
@@ -168,7 +172,9 @@ def ask_foreign_keys(inquiry: Inquiry) -> Sequence[Answer]:
         return [text for text in (_broken(inquiry, session, row) for row in found) if text]
 
     troubles = inquiry.in_each_database(broken)
-    return verdict(troubles, f"{counted} hold, by query", foreign_keys=counted)
+    return verdict(
+        troubles, f"{count_of(counted, 'foreign key')}, none broken, by query", foreign_keys=counted
+    )
 
 
 def _broken(inquiry: Inquiry, session: ServerSession, row: tuple[Any, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from seawall.drill.assertions.inquiry import Answer, Inquiry, quoted, verdict
+from seawall.drill.assertions.inquiry import Answer, Inquiry, count_of, quoted, verdict
 from seawall.postgres.session import ServerSession
 
 _MOST_FIGURES = 200
@@ -67,7 +67,7 @@ def ask_rows(inquiry: Inquiry) -> Sequence[Answer]:
     if total == 0:
         troubles.append(f"not a single row in {tables} tables came back")
     known = ", as captured with the backup" if inquiry.expected_tables else ""
-    (answer,) = verdict(troubles, f"{total:,} rows in {tables} tables{known}")
+    (answer,) = verdict(troubles, f"{count_of(total, 'row')} in {count_of(tables, 'table')}{known}")
     return [Answer(answer.outcome, answer.detail, {"rows": total, "tables": tables, **figures})]
 
 
@@ -116,4 +116,6 @@ def ask_large_objects(inquiry: Inquiry) -> Sequence[Answer]:
         return found
 
     troubles = inquiry.in_each_database(read)
-    return verdict(troubles, f"{objects} can be read", objects=objects, bytes=size)
+    return verdict(
+        troubles, f"{count_of(objects, 'large object')}, all can be read", objects=objects, bytes=size
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from seawall.drill.assertions.inquiry import Answer, Inquiry, could_not_run, failed, passed, verdict
+from seawall.drill.assertions.inquiry import Answer, Inquiry, could_not_run, count_of, failed, passed, verdict
 from seawall.drill.server import PORT
 from seawall.drill.tools import Argv, run_tool
 from seawall.postgres.files.control_file import read_control_file
@@ -86,7 +86,7 @@ def ask_tools(inquiry: Inquiry) -> Sequence[Answer]:
     warnings = [f"{run.program}: {line}" for run in runs for line in run.warnings]
     troubles = [run.reason() for run in runs if not run.is_clean]
     programs = ", ".join(dict.fromkeys(run.program for run in runs))
-    said = f"; {len(warnings)} warnings: {'; '.join(warnings[:2])}" if warnings else ""
+    said = f"; {count_of(len(warnings), 'warning')}: {'; '.join(warnings[:2])}" if warnings else ""
     return verdict(troubles, f"{programs} ended well{said}", warnings=len(warnings))
 
 
@@ -95,4 +95,4 @@ def ask_wal(inquiry: Inquiry) -> Sequence[Answer]:
     fed = inquiry.server.fed
     if inquiry.missing_wal:
         return [failed(inquiry.missing_wal, segments=fed.segments)]
-    return [passed(f"{fed.segments} segments were replayed, none is missing", segments=fed.segments)]
+    return [passed(f"{count_of(fed.segments, 'segment')} replayed, none missing", segments=fed.segments)]

@@ -103,3 +103,10 @@ def refusal_words(error: SeawallError) -> str:
 def quoted(*names: str) -> str:
     """Return a qualified name as SQL writes it."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def count_of(number: int, what: str, plural: str = "") -> str:
+    """Return ``1 row``, ``2 rows``, ``no rows``."""
+    if number == 1:
+        return f"1 {what}"
+    return f"{number:,} {plural or what + 's'}" if number else f"no {plural or what + 's'}"
