@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from seawall.audit.terraform.databases import CLUSTER
+from seawall.audit.terraform.databases import CLUSTER, SourceForm
 from seawall.audit.terraform.facts import TerraformFacts
 from seawall.audit.terraform.model import Resource
+from seawall.audit.terraform.references import Resolution
 from seawall.audit.terraform.regions import Region, region_of_arn
 from seawall.model.fact import Fact, Unknown
 
@@ -28,15 +29,21 @@ class Copy:
 
 
 def copies_of(facts: TerraformFacts, source: Resource) -> list[Copy]:
-    """Return every copy of a database that the file declares, wherever it is."""
+    """Return every copy of a database that the file declares, wherever it is. What may be one, because the file
+    hides its source, has an unknown region."""
     copies = [
         Copy(item.address, "replica", item.region, 0, is_backup=False) for item in facts.replicas_of(source)
     ]
     copies += [
-        Copy(item.address, "automated backups", facts.regions.of(item), LOG_INTERVAL_S, is_backup=True)
-        for item in facts.stack.of_type(REPLICATION)
-        if source in facts.references.resolve(item, "source_db_instance_arn").resources
+        Copy(item.address, "replica", item.source_region, 0, is_backup=False)
+        for item in facts.replicas
+        if item.source is None and item.form is SourceForm.UNKNOWN and item.resource.type == source.type
     ]
+    for item in facts.stack.of_type(REPLICATION):
+        found = facts.references.resolve(item, "source_db_instance_arn")
+        region = _hidden_source(item, found) or facts.regions.of(item)
+        if source in found.resources or (isinstance(region, Unknown) and not found.targets):
+            copies.append(Copy(item.address, "automated backups", region, LOG_INTERVAL_S, is_backup=True))
     for item in facts.stack.of_type("aws_backup_plan"):
         copies += [
             Copy(item.address, "copy of backups", region, _DAY_S, is_backup=True)
@@ -44,6 +51,15 @@ def copies_of(facts: TerraformFacts, source: Resource) -> list[Copy]:
         ]
     copies += _global_members(facts, source)
     return copies
+
+
+def _hidden_source(item: Resource, found: Resolution) -> Unknown | None:
+    if found.targets or not found.hidden:
+        return None
+    return Unknown(
+        f"what {item.address} copies is {', '.join(found.hidden)}, whose value is not in the file",
+        "a reference to the resource instead, or its state after terraform apply",
+    )
 
 
 def copy_actions(facts: TerraformFacts, plan: Resource) -> Iterator[Fact[Region]]:

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from seawall.audit.facts import NO_PLAN
 from seawall.audit.terraform.databases import CLUSTER, Replica, databases, find_replicas, is_replica
 from seawall.audit.terraform.model import Resource, Stack
 from seawall.audit.terraform.references import References
 from seawall.audit.terraform.regions import Regions
-from seawall.model.fact import Fact
+from seawall.model.fact import Fact, Unknown
 from seawall.plan.model import Objectives
+
+NO_OBJECTIVES = Unknown(
+    "no plan says which RTO and RPO are wanted", "seawall audit --terraform FILE --plan plan.yaml"
+)
 
 
 @dataclass(frozen=True)  # not slotted: what is derived is computed once
@@ -20,7 +23,7 @@ class TerraformFacts:
     """One file's stack, and what follows from it."""
 
     stack: Stack
-    objectives: Fact[Objectives] = NO_PLAN
+    objectives: Fact[Objectives] = NO_OBJECTIVES
 
     @cached_property
     def references(self) -> References:

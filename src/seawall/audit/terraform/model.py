@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 
 from seawall.audit.terraform.addresses import module_steps, without_indexes
 from seawall.model.fact import FactUnknown, Unknown
@@ -28,6 +27,9 @@ class FileKind(enum.Enum):
     PLAN = "plan"
     STATE = "state"
 
+
+_LARGEST = 1e15
+"""Beyond this no number of a configuration is one: not-a-number, infinity, an integer of hundreds of digits."""
 
 APPLY_FIRST = "terraform apply, then: terraform show -json > state.json; seawall audit --terraform state.json"
 
@@ -168,7 +170,7 @@ class Resource:
     def number(self, name: str, default: float = 0) -> float:
         """Return an attribute that is a number. Raises FactUnknown, where it is none too."""
         value = self.read(name, default)
-        if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+        if isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST:
             return value
         raise FactUnknown(Unknown(f"{self.address}: {name} is no number in this file", "look at the file"))
 

@@ -87,7 +87,7 @@ class Regions:
         value = self._references.evaluate(expression, provider.module)
         if isinstance(value, str) and is_region(value):
             return Region(value, f"region of {title}{_through(expression)}")
-        return Unknown(f"the region of {title} is {_shown(expression)}", _needs(expression))
+        return Unknown(f"the region of {title} is {_shown(expression, value)}", _needs(expression))
 
     def _find(self, resource: Resource) -> Fact[Region]:
         if GLOBAL_TYPES.match(resource.type):
@@ -102,7 +102,7 @@ class Regions:
                 return Region(value, f"its own region{_through(configured)}")
             by_value = _by_values(resource)
             return by_value or Unknown(
-                f"the region of {resource.address} is {_shown(configured)}", _needs(configured)
+                f"the region of {resource.address} is {_shown(configured, value)}", _needs(configured)
             )
         by_provider = self._by_provider(resource)
         if isinstance(by_provider, Unknown):
@@ -177,12 +177,14 @@ def _through(expression: Expression) -> str:
     return f" = {names[0]}" if names else ""
 
 
-def _shown(expression: Expression) -> str:
-    names = longest_references(expression.references)
+def _shown(expression: Expression, value: object) -> str:
+    names = ", ".join(longest_references(expression.references))
+    if value is Unseen.SENSITIVE:
+        return f"{names or 'a value'}, which is marked sensitive"
+    if not isinstance(value, Unseen):
+        return f"{names or repr(value)[:60]}, which is no region's name"
     if names:
-        return f"{', '.join(names)}, whose value is not in the file"
-    if expression.has_constant and not isinstance(expression.constant, Unseen):
-        return f"{str(expression.constant)[:60]!r}, which is no region's name"
+        return f"{names}, whose value is not in the file"
     return "computed, and not in the file"
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from seawall.audit.rule import Rule
+from seawall.audit.terraform.copies import copies_of
 from seawall.audit.terraform.databases import CLUSTER, INSTANCE
 from seawall.audit.terraform.facts import TerraformFacts
+from seawall.audit.terraform.model import Resource
+from seawall.audit.terraform.regions import Region
 from seawall.audit.terraform.rules import (
     aurora,
     changes,
@@ -18,7 +21,7 @@ from seawall.audit.terraform.rules import (
     traffic,
     zones,
 )
-from seawall.model.fact import Unknown
+from seawall.model.fact import Fact, Unknown
 
 TERRAFORM_RULES: tuple[Rule[TerraformFacts], ...] = (
     *copies.RULES,
@@ -42,13 +45,11 @@ def describe(facts: TerraformFacts) -> list[str]:
     lines = [
         f"a {stack.kind.value}{by}, {_count(sum(not item.is_data for item in stack.resources), 'resource')}"
     ]
-    for database in facts.sources:
-        copies = [item.address for item in facts.replicas_of(database)]
-        region = facts.regions.of(database)
-        where = "region unknown" if isinstance(region, Unknown) else region.name
-        lines.append(
-            f"{database.address} ({where}), replicated by {', '.join(copies) if copies else 'nothing here'}"
-        )
+    lines += [
+        f"{database.address} ({_region(facts.regions.of(database))}): {_copies(facts, database)}"
+        for database in facts.sources
+        if not facts.is_secondary(database)
+    ]
     left_out = [
         item
         for item in stack.of_type(INSTANCE, CLUSTER)
@@ -57,6 +58,18 @@ def describe(facts: TerraformFacts) -> list[str]:
     if left_out:
         lines.append(f"{_count(len(left_out), 'database')} of other engines left out")
     return lines
+
+
+def _copies(facts: TerraformFacts, database: Resource) -> str:
+    """Return what has its data too, and where: the first line of every disaster."""
+    shown = dict.fromkeys(
+        f"{copy.how} {copy.address} ({_region(copy.region)})" for copy in copies_of(facts, database)
+    )
+    return ", ".join(shown) or "no copy in this file"
+
+
+def _region(region: Fact[Region]) -> str:
+    return "region unknown" if isinstance(region, Unknown) else region.name
 
 
 def _count(number: int, what: str) -> str:

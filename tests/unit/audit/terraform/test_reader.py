@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from seawall.audit.rule import apply_rules
@@ -17,10 +17,10 @@ from seawall.audit.terraform.reading.errors import TerraformInvalid
 from seawall.audit.terraform.reading.reader import LARGEST_BYTES, parse_terraform, read_terraform
 from seawall.audit.terraform.rulebook import TERRAFORM_RULES, describe
 from tests.support.terraform import as_bytes, shown, state, tfstate
-from tests.unit.audit.terraform.stacks import tutorial_plan
+from tests.unit.audit.terraform.stacks import sound_plan, tutorial_plan
 
 LOG = b'{"@level":"info","@message":"Terraform 1.9.8"}\n{"@level":"info","@message":"Plan: 1 to add"}\n'
-PLAN = tutorial_plan()
+PLAN, SOUND = tutorial_plan(), sound_plan()
 
 
 @pytest.mark.parametrize(
@@ -142,26 +142,35 @@ def _places(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 PLACES = [place for place in _places(PLAN) if place]
+SOUND_PLACES = [place for place in _places(SOUND) if place]
+
+RETENTION = ("planned_values", "root_module", "resources", 0, "values")
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(PLACES), JSON, st.sampled_from(PLACES), JSON)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(SOUND_PLACES), JSON, st.sampled_from(SOUND_PLACES), JSON)
+@example(
+    ("planned_values", "root_module", "resources", 0, "values", "backup_retention_period"),
+    10**400,
+    ("variables",),
+    0,
+)
 def test_a_plan_with_anything_in_two_places_never_makes_a_traceback(
     first: tuple[Any, ...], something: Any, second: tuple[Any, ...], other: Any
 ) -> None:
-    document = json.loads(json.dumps(PLAN))
+    document = json.loads(json.dumps(SOUND))
     for place, value in ((first, something), (second, other)):
         _put(document, place, value)
     _judge(json.dumps(document).encode())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=80) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_content_is_read_or_refused(content: bytes) -> None:
     _judge(content)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, len(as_bytes(PLAN))), st.binary(min_size=1, max_size=4))
 def test_a_damaged_plan_is_read_or_refused(position: int, garbage: bytes) -> None:
     content = as_bytes(PLAN)
@@ -192,3 +201,51 @@ def _judge(content: bytes) -> None:
     assert describe(facts)
     findings = apply_rules(TERRAFORM_RULES, facts)
     assert {finding.rule.id for finding in findings} == {rule.id for rule in TERRAFORM_RULES}
+
+
+VALUED = [place for place in PLACES if "values" in place or "after" in place or "expressions" in place]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(VALUED), st.sampled_from(["password", "master_password", "secret_string", "auth_token"])
+)
+def test_text_under_a_secret_name_never_enters_the_model(place: tuple[Any, ...], name: str) -> None:
+    """Wherever a secret stands in values or configuration, neither the model nor a finding has it."""
+    document = json.loads(json.dumps(PLAN))
+    _put(document, place, {name: "MARKED-x", "constant_value": None} if "expressions" not in place else None)
+    _put(
+        document,
+        (*place[:-1], name),
+        "MARKED-y" if "expressions" not in place else {"constant_value": "MARKED-z"},
+    )
+    stack = parse_terraform(json.dumps(document).encode(), "plan.json")
+    facts = TerraformFacts(stack)
+    assert "MARKED-y" not in repr(stack) and "MARKED-z" not in repr(stack)
+    assert "MARKED" not in repr(apply_rules(TERRAFORM_RULES, facts))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_what_is_marked_sensitive_never_enters_the_model(data: st.DataObject) -> None:
+    """A marked value of any resource, at any depth, is replaced while it is read."""
+    document = json.loads(json.dumps(PLAN))
+    resource = data.draw(st.sampled_from(document["planned_values"]["root_module"]["resources"]))
+    name = data.draw(st.sampled_from(sorted(resource["values"])))
+    depth = data.draw(st.integers(0, 3))
+    value, mark = data.draw(st.sampled_from(["MARKED", ["MARKED"], {"a": "MARKED"}])), True
+    for _ in range(depth):
+        value, mark = {"in": value}, {"in": mark}  # type: ignore[assignment]
+    resource["values"][name], resource["sensitive_values"][name] = value, mark
+    for change in document["resource_changes"]:
+        if change["address"] == resource["address"]:
+            change["change"]["after"][name], change["change"]["after_sensitive"] = value, {name: mark}
+    document["configuration"]["root_module"]["resources"] = [
+        {**item, "expressions": {**item["expressions"], name: {"constant_value": "MARKED"}}}
+        if item["address"] == resource["address"] and depth == 0
+        else item
+        for item in document["configuration"]["root_module"]["resources"]
+    ]
+    stack = parse_terraform(json.dumps(document).encode(), "plan.json")
+    assert "MARKED" not in repr(stack)
+    assert "MARKED" not in repr(apply_rules(TERRAFORM_RULES, TerraformFacts(stack)))

@@ -86,6 +86,26 @@ def read_arguments(document: object, depth: int = 0) -> dict[str, Expression]:
     }
 
 
+def forget_resources(module: Module) -> None:
+    """Drop the blocks of a module and of those it calls, once every resource has its own: they may hold constants
+    of which only the resource's marks say that they are secret."""
+    module.resources.clear()
+    for call in module.calls.values():
+        forget_resources(call.module)
+
+
+def without_hidden_constants(
+    arguments: Mapping[str, Expression], values: Mapping[str, object]
+) -> dict[str, Expression]:
+    """Hide the constants of arguments whose values are marked: the configuration itself has no marks."""
+    return {
+        name: Expression(Unseen.SENSITIVE, has_constant=True)
+        if expression.has_constant and values.get(name) is Unseen.SENSITIVE
+        else expression
+        for name, expression in arguments.items()
+    }
+
+
 def _expression(document: object, name: str, depth: int = 0) -> Expression:
     if isinstance(document, list):
         return Expression(blocks=tuple(read_arguments(item, depth + 1) for item in document))

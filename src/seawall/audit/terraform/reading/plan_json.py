@@ -10,7 +10,13 @@ from collections.abc import Iterator, Mapping
 
 from seawall.audit.terraform.addresses import module_of
 from seawall.audit.terraform.model import Change, FileKind, Module, Resource, Stack, Unseen
-from seawall.audit.terraform.reading.configuration import read_module, read_providers, read_variables
+from seawall.audit.terraform.reading.configuration import (
+    forget_resources,
+    read_module,
+    read_providers,
+    read_variables,
+    without_hidden_constants,
+)
 from seawall.audit.terraform.reading.json_values import (
     DEEPEST,
     as_list,
@@ -39,19 +45,23 @@ def read_plan(document: Mapping[str, object], source: str) -> Stack:
     known = {resource.address for resource in planned}
     prior_values = as_map(as_map(document.get("prior_state")).get("values"))
     prior = [_resource(item, root, changes, None) for item in _walk(prior_values.get("root_module"))]
+    gone = [
+        _gone(item, root, changes)
+        for item in map(as_map, as_list(document.get("resource_changes")))
+        if _is_deleted(item)
+    ]
+    variables = read_variables(document.get("variables"), root) if root else {}
+    if root is not None:
+        forget_resources(root)
     return Stack(
         source,
         FileKind.PLAN,
         as_text(document.get("terraform_version")),
         (*planned, *(item for item in prior if item.is_data and item.address not in known)),
-        tuple(
-            _gone(item, root, changes)
-            for item in map(as_map, as_list(document.get("resource_changes")))
-            if _is_deleted(item)
-        ),
+        tuple(gone),
         read_providers(configuration.get("provider_config")),
         root,
-        read_variables(document.get("variables"), root) if root else {},
+        variables,
     )
 
 
@@ -82,15 +92,17 @@ def _resource(
     module = module_of(address)
     home = Stack("", FileKind.PLAN, "", (), root=root).module_at(module)
     configured = home.resources.get(key) if home else None
-    values = without_secrets(item.get("values"), item.get("sensitive_values"), unknown)
+    values = without_secret_names(
+        as_map(without_secrets(item.get("values"), item.get("sensitive_values"), unknown))
+    )
     return Resource(
         address,
         module,
         is_data,
         kind,
         name,
-        without_secret_names(as_map(values)),
-        configured.arguments if configured else None,
+        values,
+        without_hidden_constants(configured.arguments, values) if configured else None,
         configured.provider_key if configured else "",
         changes.get(address),
     )
