@@ -88,6 +88,14 @@ def is_postgres(resource: Resource) -> bool:
     return not isinstance(engine, str) or not engine or "postgres" in engine
 
 
+def may_be_encrypted(resource: Resource) -> bool:
+    """Say whether a database's storage is encrypted, or may be for all that the file shows."""
+    value = resource.values.get("storage_encrypted")
+    return value is True or (
+        isinstance(value, Unseen) and resource.is_configured("storage_encrypted") is not False
+    )
+
+
 def databases(stack: Stack, references: References, *types: str) -> Iterator[Resource]:
     """Yield the managed databases, replicas too."""
     for item in stack.of_type(*(types or (INSTANCE, CLUSTER))):

@@ -43,6 +43,14 @@ def block(kind: str, labels: Sequence[str], arguments: Iterable[Argument], *, no
     return "\n".join([*([f"# {note}"] if note else []), f"{head} {{", *body, "}"])
 
 
+def beside(resource: Resource, provider: str = "") -> str:
+    """Return where a block stands that is added beside a resource: in a module, its provider has to be handed over."""
+    if not resource.module:
+        return ""
+    handed = f", with providers = {{ {provider} = {provider} }} in its call" if "." in provider else ""
+    return f"in {resource.module}{handed}"
+
+
 def changed(resource: Resource, arguments: Iterable[Argument], *, note: str = "") -> str:
     """Return a resource's block with the arguments that have to change; what else it has stays."""
     where = f"in {resource.module}" if resource.module else ""

@@ -369,7 +369,7 @@ def test_a_replacement_says_which_argument_forces_it() -> None:
     )
     finding = said("tf-database-destroyed", PRIMARY, found)
     assert finding.severity is Severity.CRITICAL and "replaced by a new, empty one" in finding.verdict.text
-    assert "because of identifier" in finding.verdict.evidence
+    assert "forced by identifier" in finding.verdict.evidence
     rebuilt = destroyed(replica={"actions": ["create", "delete"], "before": {"replicate_source_db": "arn:x"}})
     assert said("tf-database-destroyed", REPLICA, rebuilt).severity is Severity.HIGH
 

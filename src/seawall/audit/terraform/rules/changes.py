@@ -47,8 +47,8 @@ def _loss(facts: TerraformFacts, resource: Resource, change: Change) -> Verdict:
         severity = Severity.HIGH
         what = what.replace("empty one", "one, which copies everything again")
     shown = [f"actions: {', '.join(change.actions)}"]
-    shown += [f"because {change.reason.replace('_', ' ')}"] if change.reason else []
-    shown += [f"because of {', '.join(change.replaced_for)}"] if change.replaced_for else []
+    shown += [f"reason: {change.reason.replace('_', ' ')}"] if change.reason else []
+    shown += [f"forced by {', '.join(change.replaced_for)}"] if change.replaced_for else []
     for name, meaning in (("skip_final_snapshot", "no last snapshot is taken"),
                           ("delete_automated_backups", "its automated backups go with it")):  # fmt: skip
         if change.before.get(name) is True:

@@ -12,7 +12,7 @@ from seawall.audit.terraform.judging import for_each
 from seawall.audit.terraform.model import Resource
 from seawall.audit.terraform.references import Resolution
 from seawall.audit.terraform.regions import Region
-from seawall.audit.terraform.rules.stories import MONITORING, SECRETS, SLOT
+from seawall.audit.terraform.rules.stories import MONITORING, MULTI_REGION_KEY, SECRETS, SLOT
 from seawall.model.fact import Unknown
 from seawall.model.units import format_duration
 
@@ -247,7 +247,7 @@ RULES: tuple[Rule[TerraformFacts], ...] = (
         Severity.MEDIUM,
         "No other region has a key for the copies",
         "Keys are made in advance or not at all: creating one needs the same control plane that everybody hits then.",
-        SECRETS,
+        MULTI_REGION_KEY,
         'resource "aws_kms_replica_key" "db" {\n  provider        = aws.dr\n  primary_key_arn = aws_kms_key.db.arn\n}',
         for_each(_keys, _key, none="no key of this file encrypts a database"),
     ),

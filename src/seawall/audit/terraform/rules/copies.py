@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from seawall.audit.rule import Rule, Severity, Verdict, cannot_tell, failed, passed
 from seawall.audit.terraform.copies import REPLICATION, Copy, copies_of, copy_actions, nested
-from seawall.audit.terraform.databases import CLUSTER, INSTANCE
+from seawall.audit.terraform.databases import CLUSTER, INSTANCE, may_be_encrypted
 from seawall.audit.terraform.facts import TerraformFacts
-from seawall.audit.terraform.hcl import Destination, block, changed, joined, key_in, quoted, reference
+from seawall.audit.terraform.hcl import Destination, beside, block, changed, joined, key_in, quoted, reference
 from seawall.audit.terraform.judging import for_each
 from seawall.audit.terraform.model import Resource
 from seawall.audit.terraform.regions import Region, region_of_arn
-from seawall.audit.terraform.rules.stories import BACKUPS_DELETED, KEY_MISSING, ONE_COPY
+from seawall.audit.terraform.rules.stories import BACKUPS_DELETED, ONE_COPY, REPLICATED_BACKUPS
 from seawall.model.fact import Unknown, known
 from seawall.model.units import format_duration
 
@@ -86,11 +86,13 @@ def _replicated(facts: TerraformFacts, source: Resource) -> str:
         ("source_db_instance_arn", reference(source, "arn", seen_from=source)),
         ("retention_period", "14"),
     ]
-    key_blocks: list[str] = []
-    if source.values.get("storage_encrypted") is not False:
+    note, key_blocks = beside(source, destination.provider_name), list[str]()
+    if may_be_encrypted(source):
         key, key_blocks = key_in(destination, source)
         arguments.append(("kms_key_id", key))
-    return joined(destination.blocks(), key_blocks, block("resource", (REPLICATION, source.name), arguments))
+    return joined(
+        destination.blocks(), key_blocks, block("resource", (REPLICATION, source.name), arguments, note=note)
+    )
 
 
 def _useless_copy(facts: TerraformFacts, item: Resource) -> Iterator[Verdict]:
@@ -305,7 +307,7 @@ RULES: tuple[Rule[TerraformFacts], ...] = (
         "Copied backups stay in their region, or can't be copied",
         "The resource that replicates backups belongs to the provider of the destination, and needs a key there. In "
         "the source's own provider it looks the same in the file.",
-        KEY_MISSING,
+        REPLICATED_BACKUPS,
         'resource "aws_db_instance_automated_backups_replication" "primary" {\n  provider   = aws.dr\n'
         "  kms_key_id = aws_kms_key.dr.arn\n}",
         for_each(_replications, _useless_copy, none="nothing in this file copies backups"),

@@ -8,7 +8,7 @@ from seawall.audit.terraform.facts import TerraformFacts
 from seawall.audit.terraform.hcl import Argument, changed, quoted
 from seawall.audit.terraform.judging import for_each
 from seawall.audit.terraform.model import Resource
-from seawall.audit.terraform.rules.stories import PROMOTION, WRONG_VPC, ZONE
+from seawall.audit.terraform.rules.stories import AUTHORITY, ONE_ZONE, PROMOTION
 
 _NONE = "no instance of this file replicates one of another region, or is meant to"
 
@@ -90,7 +90,7 @@ RULES: tuple[Rule[TerraformFacts], ...] = (
         "A replica in another region is in one zone",
         "Promoted, it is the only database, for weeks perhaps. Adding the second zone then is a change to the only "
         "copy.",
-        ZONE,
+        ONE_ZONE,
         'resource "aws_db_instance" "replica" {\n  multi_az = true\n}',
         for_each(_all, _single_zone, none=_NONE),
     ),
@@ -109,7 +109,7 @@ RULES: tuple[Rule[TerraformFacts], ...] = (
         "Clients can't log in to a replica as they do to its source",
         "Accounts are replicated; IAM authentication, the certificate authority and the port are not. The promoted "
         "database runs, and nobody gets in.",
-        WRONG_VPC,
+        AUTHORITY,
         'resource "aws_db_instance" "replica" {\n  iam_database_authentication_enabled = true  # as its source\n}',
         for_each(_all, _access, none=_NONE),
     ),

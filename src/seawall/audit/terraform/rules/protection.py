@@ -11,7 +11,7 @@ from seawall.audit.terraform.hcl import changed
 from seawall.audit.terraform.judging import for_each
 from seawall.audit.terraform.model import Expression, Resource
 from seawall.audit.terraform.regions import is_region
-from seawall.audit.terraform.rules.stories import BACKUPS_DELETED, DESTROYED, IN_STATE, US_EAST_1, WRONG_VPC
+from seawall.audit.terraform.rules.stories import BACKUPS_DELETED, DESTROYED, IN_STATE, PUBLIC, US_EAST_1
 
 _NO_DATABASE = "there is no PostgreSQL database in this file"
 _RESTORED_FROM = ("snapshot_identifier", "restore_to_point_in_time", "s3_import")
@@ -162,7 +162,7 @@ RULES: tuple[Rule[TerraformFacts], ...] = (
         Severity.MEDIUM,
         "A database has a public address",
         "Whoever gets in can destroy what should be recovered, and what it would be recovered to.",
-        WRONG_VPC,
+        PUBLIC,
         'resource "aws_db_instance" "primary" {\n  publicly_accessible = false\n}',
         for_each(_reachable, _public, none="there is no instance in this file"),
     ),

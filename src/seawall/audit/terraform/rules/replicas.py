@@ -9,6 +9,7 @@ from seawall.audit.terraform.databases import (
     Replica,
     SourceForm,
     intent_of,
+    may_be_encrypted,
 )
 from seawall.audit.terraform.facts import TerraformFacts
 from seawall.audit.terraform.hcl import (
@@ -79,7 +80,7 @@ def _moved(facts: TerraformFacts, replica: Replica) -> str:
         arguments.append((_ARGUMENT[resource.type], reference(source, "arn", seen_from=resource)))
     key, key_blocks = key_in(destination, resource)
     group, group_blocks = subnet_group_in(destination, resource)
-    if source is None or source.values.get("storage_encrypted") is not False:
+    if source is None or may_be_encrypted(source):
         arguments.append(("kms_key_id", key))
     else:
         key_blocks = []

@@ -39,6 +39,35 @@ ZONE = Story(
     "refuses it when it is applied.",
     "https://github.com/hashicorp/terraform-provider-aws/issues/39225",
 )
+ZONE_OF_REGION = Story(
+    "Amazon RDS API Reference, CreateDBInstanceReadReplica: the replica is created in the region of the endpoint that "
+    "is called, and its zone is one of that region.",
+    "https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstanceReadReplica.html",
+)
+ONE_ZONE = Story(
+    "Amazon RDS User Guide: whether a replica is Multi-AZ has nothing to do with its source, so the replica of a "
+    "Multi-AZ instance is in one zone unless its own block says otherwise.",
+    "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ReadRepl.html",
+)
+PUBLIC = Story(
+    "AWS Security Hub, control RDS.2, critical: DB instances should prohibit public access.",
+    "https://docs.aws.amazon.com/securityhub/latest/userguide/rds-controls.html",
+)
+AUTHORITY = Story(
+    "Amazon RDS, August 2024: the authority rds-ca-2019 expired, and clients that verified certificates and did not "
+    "know the new one were refused.",
+    "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL-certificate-rotation.html",
+)
+REPLICATED_BACKUPS = Story(
+    "Amazon RDS User Guide, replicating automated backups to another region: encrypted ones need a key of the "
+    "destination, and Multi-AZ DB clusters can't.",
+    "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ReplicateBackups.html",
+)
+MULTI_REGION_KEY = Story(
+    "AWS KMS Developer Guide: an existing single-region key can't be made a multi-region one; it has to be thought of "
+    "when it is created.",
+    "https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html",
+)
 FINAL_SNAPSHOT = Story(
     "hashicorp/terraform-provider-aws issue 4276: a replica with a final snapshot can't be destroyed, and stands in "
     "the way of every later apply.",
@@ -90,9 +119,8 @@ IN_STATE = Story(
     "https://github.com/hashicorp/terraform/issues/516",
 )
 ONE_COPY = Story(
-    "AWS me-south-1: of an e-learning platform what lived on was S3 replication and a snapshot of two hours before; "
-    "everything else was in the region that had failed.",
-    "https://sysopx.pages.dev/blog/aws-bahrain-outage/",
+    "OVHcloud Strasbourg, March 2021: customers whose backups lay in the burning data centre lost data and backups.",
+    "https://en.wikipedia.org/wiki/OVHcloud#2021_fire",
 )
 MONITORING = Story(
     "AWS, December 2021: the monitoring was behind the failure that it should have shown.",

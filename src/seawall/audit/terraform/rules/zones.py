@@ -11,7 +11,7 @@ from seawall.audit.terraform.hcl import Destination, changed, joined, quoted
 from seawall.audit.terraform.judging import for_each
 from seawall.audit.terraform.model import Resource
 from seawall.audit.terraform.regions import region_of_zone
-from seawall.audit.terraform.rules.stories import ZONE
+from seawall.audit.terraform.rules.stories import ZONE, ZONE_OF_REGION
 
 
 def _zoned(facts: TerraformFacts) -> Iterator[Resource]:
@@ -83,7 +83,7 @@ RULES: tuple[Rule[TerraformFacts], ...] = (
         "An availability zone is of another region",
         "The provider decides the region. A zone of another one doesn't move anything there: the apply fails, "
         "usually on the day when somebody is in a hurry.",
-        ZONE,
+        ZONE_OF_REGION,
         'resource "aws_db_instance" "replica" {\n  availability_zone = "…"  # a zone of its provider\'s region\n}',
         for_each(_zoned, _outside, none="nothing in this file sets an availability zone"),
     ),
