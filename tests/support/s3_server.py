@@ -95,7 +95,7 @@ class S3Server:
         data.mkdir(exist_ok=True)
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                [program, "mini", *self._options(data)],
+                [program, f"-logdir={self.folder}", "mini", *self._options(data)],
                 cwd=self.folder,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
