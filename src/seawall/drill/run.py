@@ -9,6 +9,7 @@ and one that this machine could not hold is incomplete.
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ _NOT_THE_BACKUPS_FAULT = (
 )
 """What says that this machine can't hold the drill, and nothing of the backup."""
 RESTORED = "restored and started"
+_FULL_BYTES = 32 << 20
 _TECHNICAL = ("decide", "restore", "start", "replay", "load")
 """The phases that a real recovery would have, too; what is asked afterwards is the drill's alone."""
 
@@ -163,7 +165,7 @@ class _Drill:
             try:
                 self._rehearse(prospect, room)
             finally:
-                self._explain_space(scratch)
+                self._see_space(scratch)
 
     def _rehearse(self, prospect: Prospect, room: Room) -> None:
         with self._phase("restore") as phase:
@@ -242,7 +244,8 @@ class _Drill:
         is_ours = is_late or is_space or isinstance(error, _NOT_THE_BACKUPS_FAULT)
         outcome = AssertionOutcome.COULD_NOT_RUN if is_ours else AssertionOutcome.FAILED
         name = RESTORED if not any(item.name == RESTORED for item in self.assertions) else "drill"
-        self.assertions.append(Assertion(name=name, outcome=outcome, detail=error.message))
+        space = f"; {self.request.scratch} is full" if self.is_disk_full else ""
+        self.assertions.append(Assertion(name=name, outcome=outcome, detail=error.message + space))
         if name == RESTORED:
             self.deviations.append("nothing else was asked: there was no restored server")
 
@@ -294,11 +297,10 @@ class _Drill:
                 figures[f"{phase.name}_bytes_per_s"] = phase.byte_count * 1000 // phase.elapsed_ms
         return figures
 
-    def _explain_space(self, scratch: Scratch) -> None:
-        """Note that the disk was full: PostgreSQL's own words for it are many."""
-        log = scratch.folder / "server.log"
-        if log.exists() and NO_SPACE in log.read_text(encoding="utf-8", errors="replace"):
-            self.is_disk_full = True
+    def _see_space(self, scratch: Scratch) -> None:
+        """See whether the disk is full, while the folder is there. What programs say of it differs, and a log that lies
+        on that disk says nothing; PostgreSQL gives up where it has no room for one more WAL segment."""
+        self.is_disk_full = shutil.disk_usage(scratch.folder).free < _FULL_BYTES
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[_Timed]:

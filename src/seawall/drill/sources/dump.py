@@ -140,13 +140,16 @@ class DumpSource:
         return ""
 
     def _read_plain(self) -> None:
+        """Read a plain dump through. Raises DrillFailed where its compression is broken before it has told anything."""
+        broken: DrillFailed | None = None
         try:
             with self._dump.open_sql() as sql:
                 self._sql = read_sql(sql)
-        except DrillFailed:
-            # It is said by fill(), as a finding about the dump. What was read before the end is gone, so it is
-            # read again up to there.
-            self._sql = self._read_as_far_as_possible()
+        except DrillFailed as error:
+            # Said by fill(), as a finding about the dump, if its beginning tells which version it is of.
+            broken, self._sql = error, self._read_as_far_as_possible()
+        if broken is not None and self._sql.from_major is None:
+            raise broken
         if not self._sql.is_dump:
             raise DrillSourceUnknown(
                 f"{self.path} does not begin as a dump of pg_dump or pg_dumpall does",
