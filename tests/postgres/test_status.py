@@ -29,6 +29,8 @@ def shop(one_pg_programs: ServerPrograms) -> Iterator[Protected]:
             f'"file:{found.folder / "key"}"]', f'"file:{found.folder / "key"}", escrow]'
         )
         found.plan.write_text(text)
+        for name in found.repositories:
+            found.run("key", "add", name, "--recovery-code", "--label", "escrow").succeeded()
         found.cluster.sql("CREATE TABLE orders (n int)")
         yield found
 
@@ -162,6 +164,21 @@ def test_repositories_at_the_same_site_count_for_nothing(shop: Protected) -> Non
 def test_keys_that_are_lost_with_the_site(shop: Protected) -> None:
     plan = changed(shop, (", escrow]", "]"))
     assert "names no key of it that is kept elsewhere" in status(plan, 3)["sentence"]
+
+
+def test_an_escrow_that_was_never_made(shop: Protected) -> None:
+    aside = {}
+    for name in ("near", "far"):
+        made = next(
+            slot for slot in (shop.folder / name / "keys").iterdir() if '"escrow"' in slot.read_text()
+        )
+        aside[made.rename(shop.folder / f"{name}-slot")] = made
+    try:
+        site = status(shop.plan, 4)
+    finally:
+        for moved, place in aside.items():
+            moved.rename(place)
+    assert any("kept in escrow, and far has no slot for one" in text for text in site["reasons"])
 
 
 def test_no_machine_elsewhere(shop: Protected) -> None:

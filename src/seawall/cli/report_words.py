@@ -14,7 +14,7 @@ from seawall.evidence.model import DrillOutcome
 from seawall.model.units import format_duration
 from seawall.reporting.controls import Control
 from seawall.reporting.failures import Failure
-from seawall.reporting.report import CUT_OFF_WARNING, Report, Row
+from seawall.reporting.report import CUT_OFF_WARNING, NOTHING_LEFT_OUT, Report, Row
 
 _MARKS = (
     ("passed", "passed"),
@@ -44,7 +44,7 @@ def show_report(
     _section(
         out,
         f"NOT PROVEN ({len(report.gaps)})",
-        [f"{gap.kind} {gap.subject}: {gap.text}" for gap in report.gaps],
+        [f"{gap.kind} {gap.subject}: {gap.text}" for gap in report.gaps] or [NOTHING_LEFT_OUT],
     )
     for control in controls:
         _section(out, f"EVIDENCE FOR {control.reference}", [*control.figures] or ["none"])

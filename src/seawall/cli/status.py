@@ -68,7 +68,7 @@ def _show(verdicts: list[Verdict], now: datetime) -> None:
 
     from seawall.cli.evidence_words import printable
     from seawall.cli.paragraphs import WIDEST, hanging
-    from seawall.reporting.status.words import reasons, sentence
+    from seawall.reporting.status.words import reasons, remedy, sentence
 
     out = Console(highlight=False, markup=False, soft_wrap=False)
     out.width = min(out.width, WIDEST)
@@ -77,3 +77,5 @@ def _show(verdicts: list[Verdict], now: datetime) -> None:
         hanging(out, "", printable(sentence(verdict, now)), indent=0, style=style)
         for text in reasons(verdict):
             hanging(out, "- ", printable(text), indent=2, style="dim")
+        if next_step := remedy(verdict):
+            hanging(out, "→ ", printable(next_step), indent=2, style="green")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-from seawall.evidence.model import DrillOutcome
+from seawall.evidence.model import AssertionOutcome, DrillOutcome
 from seawall.model.units import format_duration
 from seawall.reporting.history import Drill, MomentKind
 from seawall.reporting.report import Report, objective_of
@@ -107,14 +107,14 @@ def _hosts(report: Report) -> list[str]:
 
 
 def _isolation(drills: tuple[Drill, ...]) -> list[str]:
-    """Return what drills say of their isolation, in the figures that they recorded of it."""
-    found = Counter(
-        f"{name.replace('_', ' ')}: {value}"
-        for drill in drills
-        for name, value in sorted(drill.evidence.measures.items())
-        if "isolat" in name
-    )
-    return [f"{words} ({_many(count, 'drill')})" for words, count in sorted(found.items())]
+    """Say in how many drills the restored server was asserted to be cut off (:mod:`seawall.drill`, "isolation")."""
+    asked = [
+        item.outcome for drill in drills for item in drill.evidence.assertions if item.name == "isolation"
+    ]
+    if not asked:
+        return []
+    held = sum(outcome is AssertionOutcome.PASSED for outcome in asked)
+    return [f"restored servers without network, archiving and replication: {held} of {len(drills)}"]
 
 
 def _corrections(report: Report) -> list[str]:

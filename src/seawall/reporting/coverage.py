@@ -9,12 +9,13 @@ import enum
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from seawall.evidence.model import AssertionOutcome, plan_hash
+from seawall.evidence.model import Assertion, AssertionOutcome, plan_hash
 from seawall.plan.model import CheckWhen, Plan
 from seawall.reporting.history import Drill, MomentKind, SourceKey, normal_location
 from seawall.reporting.period import Period
 
 _SEAWALL = "seawall"
+_ROWS = "rows "
 
 
 class GapKind(enum.StrEnum):
@@ -50,6 +51,7 @@ def find_gaps_in_proof(plan: Plan | None, drills: Sequence[Drill], period: Perio
         found += _of_repositories(plan, drills, period)
         found += _of_checks(plan, held)
         found += _of_plan(plan, held)
+    found += _of_databases(plan, drills, period)
     found += _of_other_sources(plan, drills, period)
     order = list(GapKind)
     return tuple(sorted(found, key=lambda gap: order.index(gap.kind)))
@@ -110,37 +112,60 @@ def _of_other_sources(plan: Plan | None, drills: Sequence[Drill], period: Period
 
 
 def _of_checks(plan: Plan, held: Sequence[Drill]) -> Iterator[Gap]:
-    """Yield the plan's checks that held in no drill, and the databases that nothing but them names."""
-    good = (AssertionOutcome.PASSED, AssertionOutcome.SLOW)
-    proven = {
-        item.name
-        for drill in held
-        if drill.counts
-        for item in drill.evidence.assertions
-        if item.outcome in good
-    }
-    named = {name: _words(name) for name in proven}
+    """Yield the plan's checks that held in no drill of the period."""
+    proven = {item.name for drill in held if drill.counts for item in held_in(drill)}
     for check in plan.checks:
         if check.when is CheckWhen.RECOVERY:
             yield Gap(GapKind.CHECK, check.name, "it is asked in real recoveries alone, and never in a drill")
-        elif not any(name == check.name or name.endswith(f": {check.name}") for name in proven):
+        elif not proven & {check.name, f"check: {check.name}"}:
             yield Gap(GapKind.CHECK, check.name, "it held in no drill of the period")
-    databases = dict.fromkeys(check.database for check in plan.checks if check.database)
-    for database in databases:
-        if not any(database in words for words in named.values()) and not _has_check(plan, database, proven):
-            yield Gap(GapKind.DATABASE, database, "no assertion about it held in a drill of the period")
 
 
-def _has_check(plan: Plan, database: str, proven: set[str]) -> bool:
-    return any(
-        check.database == database
-        and any(name == check.name or name.endswith(f": {check.name}") for name in proven)
-        for check in plan.checks
+def _of_databases(plan: Plan | None, drills: Sequence[Drill], period: Period) -> Iterator[Gap]:
+    """Yield the databases that a check names, or that came back once, and that nothing in the period speaks of."""
+    named = (
+        {check.database: check.name for check in plan.checks if check.database} if plan is not None else {}
+    )
+    checked = {
+        check.database
+        for check in (plan.checks if plan is not None else ())
+        for drill in drills
+        if drill.at in period and drill.counts
+        for item in held_in(drill)
+        if item.name == f"check: {check.name}"
+    }
+    seen: dict[str, Drill] = {}
+    for drill in sorted(drills, key=lambda drill: drill.at):
+        if drill.counts and drill.at < period.ends_at:
+            seen.update(dict.fromkeys(databases_of(drill), drill))
+    for database in dict.fromkeys([*named, *seen]):
+        last = seen.get(database)
+        if database in checked or (last is not None and last.at in period):
+            continue
+        text = "no assertion about it held in a drill of the period"
+        if last is not None:
+            text += f"; its tables last came back on {period.day_of(last.at)} (entry {last.number})"
+        yield Gap(GapKind.DATABASE, database, text)
+
+
+def held_in(drill: Drill) -> Iterator[Assertion]:
+    """Yield the assertions of a drill that held."""
+    return (
+        item
+        for item in drill.evidence.assertions
+        if item.outcome in (AssertionOutcome.PASSED, AssertionOutcome.SLOW)
     )
 
 
-def _words(name: str) -> list[str]:
-    return name.replace(":", " ").replace(",", " ").split()
+def databases_of(drill: Drill) -> set[str]:
+    """Return the databases whose tables came back as they should, by the figures that :mod:`seawall.drill` records
+    (``rows DATABASE.SCHEMA.TABLE``)."""
+    return {
+        name.removeprefix(_ROWS).partition(".")[0]
+        for item in held_in(drill)
+        for name in item.figures
+        if name.startswith(_ROWS) and "." in name
+    }
 
 
 def _of_plan(plan: Plan, held: Sequence[Drill]) -> Iterator[Gap]:

@@ -5,7 +5,7 @@ Whatever it says can be looked up: each figure comes from entries, and entries a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -22,6 +22,8 @@ CUT_OFF_WARNING = (
     "Keep this line, and give it to the next verification: seawall evidence verify --head"
 )
 """Printed with the head on every report."""
+
+NOTHING_LEFT_OUT = "nothing that is known was left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        cluster = f"{self.source.cluster} from " if self.source.cluster else ""
-        return cluster + (self.name or self.source.words)
+        return source_label(self.source, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,14 @@ class Report:
     gaps: tuple[Gap, ...]
     sign_offs: tuple[Said, ...]
     notes: tuple[Said, ...]
+    names: Mapping[SourceKey, str]
+    """The plan's words for sources."""
     reviewed: tuple[int, ...] = ()
     """The period's drills that a sign-off covers."""
+
+    def label(self, drill: Drill) -> str:
+        """Return what a drill restored from, by the plan's name of it if there is one."""
+        return source_label(drill.source, self.names.get(drill.source))
 
     def count(self, outcome: DrillOutcome) -> int:
         """Return how many of the period's drills ended so, as their entries say."""
@@ -150,6 +157,7 @@ def build_report(plan: Plan | None, ledger: LedgerReport, period: Period) -> Rep
         gaps=find_gaps_in_proof(plan, history.drills, period),
         sign_offs=tuple(said for said in history.sign_offs if _concerns(said, held)),
         notes=tuple(said for said in history.notes if said.at in period or _concerns(said, held)),
+        names=source_names(plan),
     )
     reviewed = tuple(drill.number for drill in held if history.signed_off(drill.number) is not None)
     return replace(report, reviewed=reviewed)
@@ -205,6 +213,12 @@ def _rows(
             cells = tuple(_cell([d for d in own if d.moment is kind], bucket, period) for bucket in buckets)
             rows.append(Row(source, names.get(source), kind, cells))
     return tuple(rows)
+
+
+def source_label(source: SourceKey, name: str | None) -> str:
+    """Return the words for a source: its cluster, and where that comes from."""
+    cluster = f"{source.cluster} from " if source.cluster else ""
+    return cluster + (name or source.words)
 
 
 def source_names(plan: Plan | None) -> dict[SourceKey, str]:

@@ -81,11 +81,19 @@ def drill(
     tool: str = "seawall",
     raw_bytes: int | None = 52_000_000_000,
     plan_text: str | None = PLAN,
+    databases: Sequence[str] = (),
 ) -> DrillEvidence:
     """Return a drill that ended on a day; it passes unless something failed, and its outcome is what ``judge`` says."""
     assertions = (
-        Assertion(name="the server starts", outcome=AssertionOutcome.PASSED, elapsed_ms=2100),
+        Assertion(name="restored and started", outcome=AssertionOutcome.PASSED, elapsed_ms=2100),
+        Assertion(name="isolation", outcome=AssertionOutcome.PASSED, elapsed_ms=9),
         Assertion(name="check: orders are fresh", outcome=AssertionOutcome.PASSED, elapsed_ms=12),
+        *(
+            Assertion(
+                name="rows", outcome=AssertionOutcome.PASSED, figures={f"rows {name}.public.orders": 12}
+            )
+            for name in databases
+        ),
         *(
             Assertion(name=name, outcome=AssertionOutcome.FAILED, detail="3 of 41 tables differ")
             for name in failed
@@ -115,7 +123,6 @@ def drill(
         rto=rto,
         rpo=rpo,
         assertions=assertions,
-        measures={"isolation": "network namespace without routes"},
         plan_sha256=None if plan_text is None else plan_hash(plan_text),
         who="ada",
         host="db2",

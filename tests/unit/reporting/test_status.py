@@ -20,7 +20,7 @@ from seawall.reporting.history import Drill
 from seawall.reporting.status.decide import LossKind, Standing, Verdict, decide_site
 from seawall.reporting.status.document import overall
 from seawall.reporting.status.facts import ClusterFacts, LiveServer, Reach, Refuge, SiteFacts
-from seawall.reporting.status.words import age, reasons, sentence, span
+from seawall.reporting.status.words import age, reasons, remedy, sentence, span
 from tests.unit.reporting import sample
 
 NOW = sample.at("2026-11-25", hour=10)
@@ -332,6 +332,30 @@ def test_what_is_declared_and_not_active_is_told() -> None:
     assert sentence(verdict, NOW) == sentence(decide_site(replace(made, declared=())), NOW), (
         "it counts for nothing"
     )
+
+
+def test_a_key_in_escrow_that_may_not_exist_is_doubted() -> None:
+    made = facts(SERVERS["behind"], REACHES["whole"], DRILLS["passed"])
+    (cluster,) = made.clusters
+    (refuge,) = cluster.refuges
+    doubted = replace(cluster, refuges=(replace(refuge, key_doubt="no slot for it"),))
+    verdict = decide_site(replace(made, clusters=(doubted,)))
+    assert verdict.standing is Standing.UNPROVEN and reasons(verdict) == ("in doubt: no slot for it",)
+
+
+@pytest.mark.parametrize(
+    ("drills", "expected"),
+    [
+        ("none", "seawall drill restore --cluster main --repository far"),
+        ("failed since", "seawall drill restore --cluster main --repository far"),
+        ("signature not proven", "--public-key FILE"),
+        ("passed", ""),
+    ],
+)
+def test_the_next_thing_to_type(drills: str, expected: str) -> None:
+    verdict = decide_site(facts(SERVERS["behind"], REACHES["whole"], DRILLS[drills]))
+    assert remedy(verdict).startswith(expected) and bool(remedy(verdict)) is bool(expected)
+    assert remedy(decide_site(facts(SERVERS["behind"], None, DRILLS[drills]))) == "seawall backup"
 
 
 def test_reasons_say_what_is_unknown() -> None:

@@ -99,9 +99,7 @@ def _drill(drill: Drill, report: Report) -> dict[str, object]:
         "real": evidence.is_real,
         "started_at": evidence.started_at,
         "ended_at": evidence.ended_at,
-        "source": _source(
-            *drill.source, next((r.name for r in report.rows if r.source == drill.source), None)
-        ),
+        "source": _source(*drill.source, report.names.get(drill.source)),
         "backup": evidence.source.backup,
         "asked": evidence.recovery_point.asked,
         "moment": drill.moment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
@@ -13,7 +14,9 @@ from seawall.evidence.model import Objective
 from seawall.model.units import format_bytes, format_duration
 from seawall.reporting.charts import data_url, described, trend_svg
 from seawall.reporting.controls import Control
-from seawall.reporting.report import CUT_OFF_WARNING, Report
+from seawall.reporting.report import CUT_OFF_WARNING, NOTHING_LEFT_OUT, Report
+
+_DURATION = re.compile(r"(?<=\d) (?=(?:ms|[smhd])\b)|(?<=\d [mhd]) (?=\d)")
 
 
 @cache
@@ -30,6 +33,7 @@ def _template() -> Template:
         "measured": _measured,
         "size": format_bytes,
         "duration": format_duration,
+        "unbroken": _unbroken,
     }
     return environment.get_template("report.html")
 
@@ -49,6 +53,7 @@ def render_html(report: Report, controls: Sequence[Control]) -> str:
         zone=zone_name(report),
         version=__version__,
         cut_off_warning=CUT_OFF_WARNING,
+        nothing_left_out=NOTHING_LEFT_OUT,
     )
 
 
@@ -59,6 +64,11 @@ def zone_name(report: Report) -> str:
 
 def _ms(value: int | None) -> str:
     return "unknown" if value is None else format_duration(value / 1000)
+
+
+def _unbroken(text: str) -> str:
+    """Keep the parts of a duration on one line."""
+    return _DURATION.sub("\N{NO-BREAK SPACE}", text)
 
 
 def _measured(objective: Objective) -> str:

@@ -45,6 +45,7 @@ class Loss:
     seconds: float | None = None
     byte_count: int | None = None
     why: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Proof:
     at: datetime | None = None
     entry: int | None = None
     why: str = ""
+    remedy: str = ""
     is_disproved: bool = False
     """Its newest drill failed."""
 
@@ -81,7 +83,7 @@ class Proof:
 class Way:
     """What one cluster would come back from, and what that costs. ``refuge`` is None where nothing is left.
 
-    ``warnings`` are what drills of the other repositories disproved.
+    ``warnings`` are what drills of the other repositories disproved, ``key_doubt`` why its key may be lost, too.
     """
 
     cluster: str
@@ -90,6 +92,7 @@ class Way:
     back: Back
     proof: Proof
     warnings: tuple[str, ...] = ()
+    key_doubt: str = ""
 
 
 class Standing(enum.IntEnum):
@@ -128,7 +131,7 @@ def decide_site(facts: SiteFacts) -> Verdict:
         back=back,
         proof=proof,
         ways=ways,
-        standing=_standing(facts, loss, back, proof),
+        standing=_standing(facts, ways, loss, back, proof),
         lacks_host=not facts.has_hosts_elsewhere,
         declared=facts.declared,
     )
@@ -162,12 +165,16 @@ def _way(cluster: ClusterFacts, refuge: Refuge, detection_s: float) -> Way:
         return Way(cluster.name, refuge.name, loss, Back(why=why), Proof(why=why))
     own = [drill for drill in cluster.drills if drill.source.location == refuge.location]
     proof = decide_proof(own, refuge.name)
+    if proof.at is None and not proof.remedy:
+        proof = replace(
+            proof, remedy=f"seawall drill restore --cluster {cluster.name} --repository {refuge.name}"
+        )
     back = Back(why=proof.why)
     if isinstance(refuge.reach, Unknown):
         back = Back(why=f"{refuge.name} can't be looked at")
     elif proof.at is not None:
         back = decide_back(own, _real_bytes(cluster.server, refuge), detection_s)
-    return Way(cluster.name, refuge.name, loss, back, proof)
+    return Way(cluster.name, refuge.name, loss, back, proof, key_doubt=refuge.key_doubt)
 
 
 def decide_loss(refuge: Refuge, server: LiveServer | Unknown) -> Loss:
@@ -175,11 +182,16 @@ def decide_loss(refuge: Refuge, server: LiveServer | Unknown) -> Loss:
     if isinstance(refuge.reach, Unknown):
         return Loss(LossKind.UNKNOWN, why=f"{refuge.name}: {refuge.reach.reason}")
     if refuge.reach is None:
-        return Loss(LossKind.EVERYTHING, why=f"{refuge.name} is declared, and holds no backup")
+        return Loss(
+            LossKind.EVERYTHING,
+            why=f"{refuge.name} is declared, and holds no backup",
+            remedy="seawall backup",
+        )
     if not refuge.has_key_elsewhere:
         return Loss(
             LossKind.EVERYTHING,
             why=f"{refuge.name} is encrypted, and the plan names no key of it that is kept elsewhere",
+            remedy=f"seawall key add {refuge.name} --recovery-code, and keys: […, escrow] in the plan",
         )
     if isinstance(server, Unknown):
         return Loss(LossKind.UNKNOWN, why=f"how far the server got is unknown: {server.reason}")
@@ -215,7 +227,8 @@ def decide_proof(drills: Sequence[Drill], name: str) -> Proof:
     if passed and passed[-1].number > last_failed:
         return Proof(
             why=f"the drill of entry {passed[-1].number} passed, and no public key that is known here proves its "
-            "signature"
+            "signature",
+            remedy="--public-key FILE, with what `seawall evidence keys show` prints on the host that drills",
         )
     if failed:
         return Proof(why=f"the last drill from {name} failed (entry {last_failed})", is_disproved=True)
@@ -276,7 +289,7 @@ def _worst_loss(ways: Sequence[Way]) -> Loss:
     for kind in (LossKind.EVERYTHING, LossKind.UNKNOWN):
         for way, loss in named:
             if loss.kind is kind:
-                return Loss(kind, why=_of(way, loss.why, ways))
+                return replace(loss, why=_of(way, loss.why, ways))
     bounded = [loss for _, loss in named if loss.kind is LossKind.BOUNDED]
     if not bounded:
         return Loss(LossKind.NOTHING, 0.0, 0)
@@ -313,13 +326,14 @@ def _of(way: Way, why: str, ways: Sequence[Way]) -> str:
     return f"{way.cluster}: {why}" if len(ways) > 1 and why else why
 
 
-def _standing(facts: SiteFacts, loss: Loss, back: Back, proof: Proof) -> Standing:
+def _standing(facts: SiteFacts, ways: Sequence[Way], loss: Loss, back: Back, proof: Proof) -> Standing:
     """A promise that would be broken weighs more than one that nobody can judge."""
     too_long = back.high_s is not None and back.high_s > facts.objectives.rto_s
     too_much = loss.seconds is not None and loss.seconds > facts.objectives.rpo_s
     if loss.kind is LossKind.EVERYTHING or too_long or too_much:
         return Standing.MISSED
-    if not back.is_known or loss.seconds is None or proof.at is None or not facts.has_hosts_elsewhere:
+    is_doubtful = any(way.key_doubt for way in ways) or not facts.has_hosts_elsewhere
+    if not back.is_known or loss.seconds is None or proof.at is None or is_doubtful:
         return Standing.UNPROVEN
     return Standing.PROVEN
 

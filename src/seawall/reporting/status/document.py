@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from seawall.reporting.status.decide import Back, Loss, Proof, Standing, Verdict
-from seawall.reporting.status.words import reasons, sentence
+from seawall.reporting.status.words import reasons, remedy, sentence
 
 
 def status_document(service: str, verdicts: Sequence[Verdict], now: datetime) -> dict[str, object]:
@@ -25,6 +25,7 @@ def status_document(service: str, verdicts: Sequence[Verdict], now: datetime) ->
                 "proof": _proof(verdict.proof),
                 "has_host_elsewhere": not verdict.lacks_host,
                 "reasons": list(reasons(verdict)),
+                "remedy": remedy(verdict) or None,
                 "declared_not_active": list(verdict.declared),
                 "clusters": [
                     {

@@ -49,12 +49,16 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Refuge:
-    """A repository that is left when the site is gone. ``reach`` is None where it is known to hold no backup."""
+    """A repository that is left when the site is gone. ``reach`` is None where it is known to hold no backup.
+
+    ``key_doubt`` says why the key that the plan calls kept elsewhere may not exist.
+    """
 
     name: str
     location: str
     has_key_elsewhere: bool
     reach: Fact[Reach | None]
+    key_doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,14 @@ from seawall.model.fact import Fact, Unknown
 from seawall.model.lsn import Lsn
 from seawall.model.wal_name import SegmentName
 from seawall.plan.diagnostics import Diagnostic, Severity
-from seawall.plan.model import Plan
+from seawall.plan.model import Plan, RepositoryPlan
 from seawall.postgres.health.inquiry import Inquiry, make_read_only
 from seawall.postgres.observe import observe_databases, observe_position
 from seawall.postgres.session import ServerSession, connect
 from seawall.reporting.history import Drill, History, normal_location, read_history
 from seawall.reporting.status.facts import ClusterFacts, LiveServer, Reach, Refuge, SiteFacts
 from seawall.repository.backups.catalog import Catalog
+from seawall.repository.key_ring import list_slots
 from seawall.repository.repository import Repository
 from seawall.repository.wal.archive import WalArchive
 from seawall.restore.planning.choose import choose_history, rank_backups
@@ -80,12 +81,7 @@ def _cluster(
     dsn = plan.clusters[name].primary.dsn
     system = _or_unknown(lambda: _ask(dsn, inquiry, _system_identifier))
     refuges = tuple(
-        Refuge(
-            name=repository,
-            location=normal_location(settings.url),
-            has_key_elsewhere=settings.has_key_elsewhere,
-            reach=_or_unknown(lambda each=repository: observe_reach(openers.repository(each), name, system)),  # type: ignore[misc]
-        )
+        _refuge(repository, settings, openers, name, system)
         for repository, settings in plan.repositories_of(name).items()
         if settings.site != site
     )
@@ -95,6 +91,40 @@ def _cluster(
         refuges=refuges,
         drills=history if isinstance(history, Unknown) else _drills_of(history, name),
         at_the_site=tuple(key for key, item in plan.repositories_of(name).items() if item.site == site),
+    )
+
+
+def _refuge(name: str, settings: RepositoryPlan, openers: Openers, cluster: str, system: Fact[int]) -> Refuge:
+    repository = _or_unknown(lambda: openers.repository(name))
+    reach: Fact[Reach | None]
+    doubt = ""
+    if isinstance(repository, Unknown):
+        reach = repository
+    else:
+        opened = repository
+        reach = _or_unknown(lambda: observe_reach(opened, cluster, system))
+        doubt = _key_doubt(name, settings, opened)
+    return Refuge(
+        name=name,
+        location=normal_location(settings.url),
+        has_key_elsewhere=settings.has_key_elsewhere,
+        reach=reach,
+        key_doubt=doubt,
+    )
+
+
+def _key_doubt(name: str, settings: RepositoryPlan, repository: Repository) -> str:
+    """Say so where the plan relies on escrow alone, and the repository has no more slots than the plan has keys."""
+    if not settings.is_encrypted or any(key.scheme == "command" for key in settings.key_references):
+        return ""
+    slots = _or_unknown(lambda: list_slots(repository).slots)
+    if isinstance(slots, Unknown):
+        return f"the key slots of {name} can't be seen: {slots.reason}"
+    if len(slots) > len(settings.key_references):
+        return ""
+    return (
+        f"the plan calls a key of {name} kept in escrow, and {name} has no slot for one; unless "
+        "`seawall key export` wrote an escrow document, its data can't be read"
     )
 
 

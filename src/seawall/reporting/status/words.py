@@ -65,10 +65,16 @@ def reasons(verdict: Verdict) -> tuple[str, ...]:
             found.append(f"forecast, not measured: {size_words(verdict.back)}")
         if verdict.lacks_host:
             found.append(f"the plan names no host outside {verdict.site} to come back on: sites.SITE.hosts")
+        found += [f"in doubt: {way.key_doubt}" for way in verdict.ways if way.key_doubt]
     found += [warning for way in verdict.ways for warning in way.warnings]
     if verdict.declared:
         found.append(f"DECLARED, NOT ACTIVE, and not counted: {', '.join(verdict.declared)}")
     return tuple(found)
+
+
+def remedy(verdict: Verdict) -> str:
+    """Return what to type next, "" where nothing is missing that a command could bring."""
+    return verdict.loss.remedy if verdict.loss.kind is LossKind.EVERYTHING else verdict.proof.remedy
 
 
 def span(low_s: float, high_s: float) -> str:
