@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from seawall.drill.assertions import catalogs, connections, contents, files
-from seawall.drill.assertions.inquiry import Answer, Claim, Inquiry, could_not_run, failed
+from seawall.drill.assertions.inquiry import Answer, Claim, Inquiry, could_not_run, failed, without_server
 from seawall.drill.server import running
 from seawall.evidence.model import Assertion, AssertionOutcome, milliseconds
 from seawall.model.clock import Clock
@@ -48,11 +48,11 @@ def _answers(claim: Claim, inquiry: Inquiry) -> Sequence[Answer]:
         return claim.ask(inquiry)
     except (StatementRefused, IntegrityError) as error:
         # Our own questions are right: what the server can't answer is in its data.
-        return [failed(error.message)]
+        return [failed(without_server(error.message))]
     except SeawallError as error:
         if not claim.is_of_stopped and running(inquiry.server.room) is None:
             return [failed("the server ended while it was asked")]
-        return [could_not_run(error.message)]
+        return [could_not_run(without_server(error.message))]
 
 
 def _assertion(claim: Claim, answer: Answer, elapsed_s: float, inquiry: Inquiry) -> Assertion:

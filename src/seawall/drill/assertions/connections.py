@@ -14,6 +14,7 @@ from seawall.drill.assertions.inquiry import (
     passed,
     refusal_words,
     verdict,
+    without_server,
 )
 from seawall.evidence.model import AssertionOutcome
 from seawall.model.errors import SeawallError, Unavailable
@@ -27,7 +28,7 @@ def ask_databases(inquiry: Inquiry) -> Sequence[Answer]:
     for tries in (1, 2):  # noqa: B007 - how often it was asked is told
         reports = [item for item in check_every_database(dsn) if not item.is_meant_to_refuse]
         inquiry.databases = [item.name for item in reports if not item.refusal]
-        refusing = [f"{item.name}: {item.refusal}" for item in reports if item.refusal]
+        refusing = [f"{item.name}: {without_server(item.refusal)}" for item in reports if item.refusal]
         if not refusing:
             break
     named = ", ".join(sorted(inquiry.databases))
@@ -78,7 +79,7 @@ def _put(inquiry: Inquiry, check: Check) -> Answer:
         with inquiry.server.session(database, search_path=None) as session:
             rows = inquiry.query(session, sql)
     except Unavailable as error:
-        return replace(could_not_run(error.message), name=f"check: {check.name}")
+        return replace(could_not_run(without_server(error.message)), name=f"check: {check.name}")
     except SeawallError as error:
         return replace(failed(refusal_words(error)), name=f"check: {check.name}")
     value = rows[0][0] if rows and rows[0] else None

@@ -15,6 +15,8 @@ from seawall.postgres.session import Row, ServerSession
 from seawall.restore.planning.request import Check
 
 _MOST_NAMED = 5
+_SERVER = re.compile(r"^postgresql://\S+: ")
+"""How a session begins its errors; there is only one server in a drill."""
 _SAYS_NO_DATA = re.compile(
     r"(?:relation|column|function|schema|type|role|extension|table|database) .* does not exist|^permission denied"
 )
@@ -97,7 +99,11 @@ def refusal_words(error: SeawallError) -> str:
     """Return an error of the server without what may be data: its words about values quote them."""
     if isinstance(error, StatementRefused | DatabaseMissing) and not _SAYS_NO_DATA.search(error.message):
         return "the server refused it with an error that may quote data"
-    return error.message
+    return without_server(error.message)
+
+
+def without_server(message: str) -> str:
+    return _SERVER.sub("", message)
 
 
 def quoted(*names: str) -> str:
