@@ -12,9 +12,16 @@ import pytest
 
 from seawall.app import App
 from seawall.evidence.model import DrillEvidence
+from seawall.model.clock import SystemClock
+from seawall.model.fact import Unknown
+from seawall.postgres.health.inquiry import Inquiry
 from seawall.postgres.programs import ServerPrograms
+from seawall.reporting.status.facts import LiveServer
+from seawall.reporting.status.observe import observe_server
 from tests.support.audits import set_and_reload
 from tests.support.recovery import Protected, protected, seawall, wait_until
+from tests.support.servers import TestCluster
+from tests.support.standbys import make_standby
 from tests.unit.cli.test_evidence import assert_golden
 from tests.unit.reporting import sample
 
@@ -233,3 +240,28 @@ def test_a_server_that_is_dead_already(shop: Protected) -> None:
         assert all(len(line) <= 80 for line in told.out.splitlines()) and "loss unknown: how far" in told.out
     finally:
         shop.cluster.start()
+
+
+def test_every_major_tells_where_it_stands(server: TestCluster) -> None:
+    """Its position, when its segments were written, how large it is; and that nothing ended since a checkpoint."""
+    clock = SystemClock()
+    server.sql("CREATE TABLE t (n int)")
+    server.sql("CHECKPOINT")
+    idle = observe_server(server.url(), Inquiry(clock, 30))
+    assert isinstance(idle, LiveServer) and idle.settled_at is not None and idle.settled_at <= idle.position
+    assert not isinstance(idle.written_at, Unknown) and not isinstance(idle.size_bytes, Unknown)
+    assert idle.size_bytes > 1 << 20
+    name = str(server.value("SELECT pg_walfile_name(pg_current_wal_lsn())"))
+    assert abs((idle.now - idle.written_at[name]).total_seconds()) < 60
+    server.sql("INSERT INTO t VALUES (1)")
+    busy = observe_server(server.url(), Inquiry(clock, 30))
+    assert isinstance(busy, LiveServer) and busy.settled_at is None and busy.position > idle.position
+
+
+def test_a_standby_is_not_taken_for_the_primary(one_server: TestCluster) -> None:
+    standby = make_standby(one_server)
+    try:
+        found = observe_server(standby.url(), Inquiry(SystemClock(), 30))
+    finally:
+        standby.destroy()
+    assert isinstance(found, Unknown) and "is a standby" in found.reason

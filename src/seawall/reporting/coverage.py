@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from seawall.evidence.model import Assertion, AssertionOutcome, plan_hash
 from seawall.plan.model import CheckWhen, Plan
-from seawall.reporting.history import Drill, MomentKind, SourceKey, normal_location
+from seawall.reporting.history import Drill, MomentKind
 from seawall.reporting.period import Period
+from seawall.reporting.sources import planned_sources
 
-_SEAWALL = "seawall"
 _ROWS = "rows "
 
 
@@ -82,27 +82,19 @@ def _of_cluster(cluster: str, drills: Sequence[Drill], period: Period) -> Iterat
 
 
 def _of_repositories(plan: Plan, drills: Sequence[Drill], period: Period) -> Iterator[Gap]:
-    for cluster in plan.clusters:
-        for name, settings in plan.repositories_of(cluster).items():
-            source = SourceKey(cluster, _SEAWALL, normal_location(settings.url))
-            own = [drill for drill in drills if drill.source == source]
-            if not any(drill.passed and drill.at in period for drill in own):
-                yield Gap(
-                    GapKind.REPOSITORY,
-                    f"{cluster} from {name}",
-                    f"no restore from it passed in the period; {_last(own, period)}",
-                )
+    for source, name in planned_sources(plan).items():
+        own = [drill for drill in drills if drill.source == source]
+        if not any(drill.passed and drill.at in period for drill in own):
+            yield Gap(
+                GapKind.REPOSITORY,
+                f"{source.cluster} from {name}",
+                f"no restore from it passed in the period; {_last(own, period)}",
+            )
 
 
 def _of_other_sources(plan: Plan | None, drills: Sequence[Drill], period: Period) -> Iterator[Gap]:
     """Yield the sources that were drilled once and not in this period, beyond the plan's repositories."""
-    planned = set()
-    if plan is not None:
-        planned = {
-            SourceKey(cluster, _SEAWALL, normal_location(settings.url))
-            for cluster in plan.clusters
-            for settings in plan.repositories_of(cluster).values()
-        }
+    planned = planned_sources(plan)
     known = dict.fromkeys(drill.source for drill in drills if drill.at < period.ends_at)
     for source in known:
         own = [drill for drill in drills if drill.source == source]

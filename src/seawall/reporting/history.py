@@ -7,7 +7,7 @@ were given, its signature is by one of them: what may be forged proves nothing.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -15,18 +15,7 @@ from typing import NamedTuple
 from seawall.evidence.entry import Entry
 from seawall.evidence.model import AssertionOutcome, Correction, DrillEvidence, DrillOutcome, Note, SignOff
 from seawall.evidence.verify import LedgerReport
-
-
-class SourceKey(NamedTuple):
-    """What was restored from: the same place of the same tool, for the same cluster."""
-
-    cluster: str
-    tool: str
-    location: str
-
-    @property
-    def words(self) -> str:
-        return f"{self.tool} {self.location}"
+from seawall.reporting.sources import SourceKey, recorded_location
 
 
 class MomentKind(enum.StrEnum):
@@ -58,7 +47,7 @@ class Drill:
     @property
     def source(self) -> SourceKey:
         source = self.evidence.source
-        return SourceKey(source.cluster or "", source.tool, normal_location(source.location))
+        return SourceKey(source.cluster or "", source.tool, recorded_location(source.location))
 
     @property
     def moment(self) -> MomentKind:
@@ -159,17 +148,6 @@ def _drill(entry: Entry, evidence: DrillEvidence, report: LedgerReport) -> Drill
     is_proven = not report.findings and entry.signer in report.given
     counts = is_proven if report.given else not report.findings
     return Drill(entry.number, entry.signer, evidence, is_proven=is_proven, counts=counts)
-
-
-def normal_location(location: str) -> str:
-    """Return a place in the one way in which places are compared: a plan's URL and a tool's path may differ."""
-    trimmed = location.rstrip("/")
-    return f"file://{trimmed}" if trimmed.startswith("/") else trimmed
-
-
-def of_source(drills: Sequence[Drill], source: SourceKey) -> tuple[Drill, ...]:
-    """Return a source's drills, in the order given."""
-    return tuple(drill for drill in drills if drill.source == source)
 
 
 def _about(said: Said) -> int:

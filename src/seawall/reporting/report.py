@@ -14,8 +14,9 @@ from seawall.evidence.verify import LedgerReport
 from seawall.plan.model import Objectives, Plan
 from seawall.reporting.coverage import Gap, find_gaps_in_proof
 from seawall.reporting.failures import Failure, find_failures
-from seawall.reporting.history import Drill, MomentKind, Said, SourceKey, normal_location, read_history
+from seawall.reporting.history import Drill, MomentKind, Said, read_history
 from seawall.reporting.period import Bucket, Period
+from seawall.reporting.sources import SourceKey, planned_sources
 
 CUT_OFF_WARNING = (
     "Entries cut off at the end can't be seen from the inside: only a head that was kept elsewhere shows it. "
@@ -157,7 +158,7 @@ def build_report(plan: Plan | None, ledger: LedgerReport, period: Period) -> Rep
         gaps=find_gaps_in_proof(plan, history.drills, period),
         sign_offs=tuple(said for said in history.sign_offs if _concerns(said, held)),
         notes=tuple(said for said in history.notes if said.at in period or _concerns(said, held)),
-        names=source_names(plan),
+        names=planned_sources(plan),
     )
     reviewed = tuple(drill.number for drill in held if history.signed_off(drill.number) is not None)
     return replace(report, reviewed=reviewed)
@@ -203,7 +204,7 @@ def _rows(
     plan: Plan | None, held: Sequence[Drill], period: Period, buckets: Sequence[Bucket]
 ) -> tuple[Row, ...]:
     """Return the plan's sources first, in its order, then all others that were drilled."""
-    names = source_names(plan)
+    names = planned_sources(plan)
     sources = dict.fromkeys([*names, *(drill.source for drill in held)])
     rows: list[Row] = []
     for source in sources:
@@ -219,17 +220,6 @@ def source_label(source: SourceKey, name: str | None) -> str:
     """Return the words for a source: its cluster, and where that comes from."""
     cluster = f"{source.cluster} from " if source.cluster else ""
     return cluster + (name or source.words)
-
-
-def source_names(plan: Plan | None) -> dict[SourceKey, str]:
-    """Return the plan's repositories as sources, with their names."""
-    if plan is None:
-        return {}
-    return {
-        SourceKey(cluster, "seawall", normal_location(settings.url)): name
-        for cluster in plan.clusters
-        for name, settings in plan.repositories_of(cluster).items()
-    }
 
 
 def _cell(drills: Sequence[Drill], bucket: Bucket, period: Period) -> Cell:
@@ -251,7 +241,7 @@ def _cell(drills: Sequence[Drill], bucket: Bucket, period: Period) -> Cell:
 
 
 def _trends(plan: Plan | None, held: Sequence[Drill]) -> list[Trend]:
-    names = source_names(plan)
+    names = planned_sources(plan)
     found: list[Trend] = []
     for cluster in dict.fromkeys(drill.source.cluster for drill in held):
         own = [drill for drill in held if drill.source.cluster == cluster]

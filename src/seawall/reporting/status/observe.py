@@ -23,7 +23,8 @@ from seawall.plan.model import Plan, RepositoryPlan
 from seawall.postgres.health.inquiry import Inquiry, make_read_only
 from seawall.postgres.observe import observe_databases, observe_position
 from seawall.postgres.session import ServerSession, connect
-from seawall.reporting.history import Drill, History, normal_location, read_history
+from seawall.reporting.history import Drill, History, read_history
+from seawall.reporting.sources import planned_sources
 from seawall.reporting.status.facts import ClusterFacts, LiveServer, Reach, Refuge, SiteFacts
 from seawall.repository.backups.catalog import Catalog
 from seawall.repository.key_ring import list_slots
@@ -81,20 +82,27 @@ def _cluster(
     dsn = plan.clusters[name].primary.dsn
     system = _or_unknown(lambda: _ask(dsn, inquiry, _system_identifier))
     refuges = tuple(
-        _refuge(repository, settings, openers, name, system)
-        for repository, settings in plan.repositories_of(name).items()
-        if settings.site != site
+        _refuge(repository, source.location, plan.repositories[repository], openers, name, system)
+        for source, repository in planned_sources(plan).items()
+        if source.cluster == name and plan.repositories[repository].site != site
     )
     return ClusterFacts(
         name=name,
-        server=_or_unknown(lambda: _ask(dsn, inquiry, lambda session: _live(session, inquiry))),
+        server=observe_server(dsn, inquiry),
         refuges=refuges,
         drills=history if isinstance(history, Unknown) else _drills_of(history, name),
         at_the_site=tuple(key for key, item in plan.repositories_of(name).items() if item.site == site),
     )
 
 
-def _refuge(name: str, settings: RepositoryPlan, openers: Openers, cluster: str, system: Fact[int]) -> Refuge:
+def observe_server(dsn: str, inquiry: Inquiry) -> Fact[LiveServer]:
+    """Return how far a primary got, or why that is unknown: it doesn't answer, or is a standby."""
+    return _or_unknown(lambda: _ask(dsn, inquiry, lambda session: _live(session, inquiry)))
+
+
+def _refuge(
+    name: str, location: str, settings: RepositoryPlan, openers: Openers, cluster: str, system: Fact[int]
+) -> Refuge:
     repository = _or_unknown(lambda: openers.repository(name))
     reach: Fact[Reach | None]
     doubt = ""
@@ -106,7 +114,7 @@ def _refuge(name: str, settings: RepositoryPlan, openers: Openers, cluster: str,
         doubt = _key_doubt(name, settings, opened)
     return Refuge(
         name=name,
-        location=normal_location(settings.url),
+        location=location,
         has_key_elsewhere=settings.has_key_elsewhere,
         reach=reach,
         key_doubt=doubt,
