@@ -124,10 +124,6 @@ class Resource:
     change: Change | None = None
 
     @property
-    def key(self) -> str:
-        return f"{'data.' if self.is_data else ''}{self.type}.{self.name}"
-
-    @property
     def hcl(self) -> str:
         """How an expression in its own module names it."""
         return self.address[len(self.module) + 1 :] if self.module else self.address

@@ -21,6 +21,8 @@ _ZONE = re.compile(rf"({_REGION})(?:[a-z]|-[a-z0-9-]+)\Z")
 _ARN = re.compile(rf"arn:aws[a-z-]*:[a-z0-9-]+:({_REGION}):")
 _ENDPOINT = re.compile(rf"\.({_REGION})\.rds\.amazonaws\.com")
 
+_BY_ZONE = "its availability zone"
+
 GLOBAL_TYPES = re.compile(
     r"aws_(iam|route53(?!_resolver|recovery)|cloudfront|organizations|account)_|aws_rds_global_cluster\Z"
 )
@@ -32,6 +34,11 @@ class Region:
 
     name: str
     known_by: str
+
+    @property
+    def is_by_zone(self) -> bool:
+        """Say whether only a zone tells it, which proves nothing of that zone."""
+        return self.known_by.startswith(_BY_ZONE)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.known_by})"
@@ -166,10 +173,10 @@ def _by_values(resource: Resource) -> Region | None:
             return Region(match[1], f"its {name}")
     zone = region_of_zone(resource.values.get("availability_zone"))
     if zone:
-        return Region(zone, "its availability zone")
+        return Region(zone, _BY_ZONE)
     zones = resource.values.get("availability_zones")
     names = {region_of_zone(item) for item in zones} if isinstance(zones, list | tuple) else set()
-    return Region(names.pop(), "its availability zones") if len(names) == 1 and names != {""} else None
+    return Region(names.pop(), f"{_BY_ZONE}s") if len(names) == 1 and names != {""} else None
 
 
 def _through(expression: Expression) -> str:

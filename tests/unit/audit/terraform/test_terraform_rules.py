@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ from tests.unit.audit.terraform.stacks import (
     verdicts,
 )
 
+EXAMPLES = Path(__file__).resolve().parents[3] / "golden" / "terraform" / "examples.txt"
 BACKUPS = "aws_db_instance_automated_backups_replication.primary"
 SECOND = "aws_rds_cluster.second"
 ONLY_DATABASE: tuple[Break, ...] = (drop(BACKUPS), drop("aws_backup_plan.daily"))
@@ -157,6 +160,25 @@ def test_what_is_wrong_is_found_where_it_is_with_a_block_that_corrects_it(
     assert finding.verdict.result is Result.FAIL
     assert (finding.verdict.evidence and finding.verdict.remedy) or rule_id == "tf-state-same-region"
     assert finding.remedy.count("{") == finding.remedy.count("}")
+
+
+def test_the_words_and_blocks_of_every_example_are_recorded() -> None:
+    """As in the golden files: what is said, what was found, and the block, so that none changes unseen."""
+    said_of = [said(rule_id, subject, broken(*breaks)) for rule_id, subject, breaks in FAILS]
+    text = "\n".join(line for finding in said_of for line in _recorded(finding)) + "\n"
+    if os.environ.get("SEAWALL_WRITE_GOLDEN"):
+        EXAMPLES.write_text(text)
+    assert text == EXAMPLES.read_text()
+
+
+def _recorded(finding: Finding) -> list[str]:
+    verdict = finding.verdict
+    lines = [f"{finding.severity.value} {finding.rule.id} [{verdict.subject}]: {verdict.text}"]
+    return [
+        *lines,
+        *(f"    {line}" for line in verdict.evidence),
+        *(f"    → {line}" for line in finding.remedy.splitlines()),
+    ]
 
 
 def test_every_rule_is_broken_by_some_example() -> None:
@@ -311,6 +333,68 @@ def test_how_bad_it_is_depends_on_what_else_there_is(
     rule_id: str, subject: str, breaks: tuple[Break, ...], severity: Severity
 ) -> None:
     assert said(rule_id, subject, broken(*breaks)).severity is severity
+
+
+HIDDEN_REGION = {"aws": "eu-west-1", "aws.dr": Ref("local.dr_region")}
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "subject", "breaks", "expected"),
+    [
+        ("tf-replica-source-not-arn", REPLICA,
+         (put(REPLICA, replicate_source_db=Ref(f"{PRIMARY}.identifier", "shop")),), Result.CANNOT_TELL),
+        ("tf-replica-source-not-arn", REPLICA, (), Result.PASS),
+        ("tf-replica-source-not-arn", REPLICA,
+         (put(REPLICA, replicate_source_db=Ref(f"{PRIMARY}.identifier", "shop"), identifier="shop-dr"),), Result.FAIL),
+        ("tf-no-copy-elsewhere", PRIMARY, (), Result.CANNOT_TELL),
+        ("tf-backups-not-replicated", PRIMARY, (), Result.CANNOT_TELL),
+        ("tf-backup-copy-useless", BACKUPS, (), Result.CANNOT_TELL),
+        ("tf-global-cluster-one-region", "aws_rds_global_cluster.main", (), Result.CANNOT_TELL),
+        ("tf-reference-other-region", REPLICA, (), Result.CANNOT_TELL),
+        ("tf-zone-outside-region", "aws_subnet.dr", (), Result.CANNOT_TELL),
+        ("tf-replica-single-zone", REPLICA, (), Result.CANNOT_TELL),
+        ("tf-no-lag-alarm", REPLICA, (), Result.PASS),
+    ],
+)  # fmt: skip
+def test_where_a_local_hides_the_region_nothing_is_guessed(
+    rule_id: str, subject: str, breaks: tuple[Break, ...], expected: Result
+) -> None:
+    finding = said(rule_id, subject, broken(*breaks, providers=HIDDEN_REGION))
+    assert finding.verdict.result is expected
+    if expected is Result.CANNOT_TELL:
+        assert "local.dr_region" in finding.verdict.text or rule_id == "tf-zone-outside-region"
+        assert finding.remedy
+
+
+def test_a_copy_whose_source_is_hidden_may_be_one() -> None:
+    hidden = put(BACKUPS, source_db_instance_arn=Ref("local.arn"))
+    for breaks in ((without_replica, hidden, drop("aws_backup_plan.daily")),
+                   (put(REPLICA, replicate_source_db=Ref("local.arn")), *ONLY_DATABASE)):  # fmt: skip
+        finding = said("tf-no-copy-elsewhere", PRIMARY, broken(*breaks))
+        assert finding.verdict.result is Result.CANNOT_TELL and "local.arn" in finding.verdict.text
+
+
+def test_an_alarm_may_name_its_replica_in_a_metric_query() -> None:
+    lag = "aws_cloudwatch_metric_alarm.lag"
+    query = {
+        "metric_name": "ReplicaLag",
+        "dimensions": {"DBInstanceIdentifier": Ref(f"{REPLICA}.identifier")},
+    }
+    found = broken(
+        drop(lag, "metric_name", "dimensions"), put(lag, metric_query=[{"id": "a", "metric": [query]}])
+    )
+    assert said("tf-no-lag-alarm", REPLICA, found).verdict.result is Result.PASS
+    other = {**query, "dimensions": {"DBInstanceIdentifier": Ref(f"{PRIMARY}.identifier")}}
+    found = broken(
+        drop(lag, "metric_name", "dimensions"), put(lag, metric_query=[{"id": "a", "metric": [other]}])
+    )
+    assert said("tf-no-lag-alarm", REPLICA, found).verdict.result is Result.FAIL
+
+
+def test_a_source_that_is_not_in_the_file_is_named() -> None:
+    finding = said("tf-replica-same-region", REPLICA, broken(put(REPLICA, replicate_source_db="elsewhere")))
+    assert finding.verdict.result is Result.CANNOT_TELL
+    assert finding.verdict.text == "aws_db_instance.replica replicates elsewhere, which is not in this file"
 
 
 def change_of(key: str, **change: Any) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _sets_inherited(facts: TerraformFacts, replica: Replica) -> Verdict | None:
         shown.append("final_snapshot_identifier is set")
     if not wrong and not keeps_snapshot:
         return passed("it sets nothing that it inherits")
-    reasons = [f"{', '.join(wrong)} come from the source"] if wrong else []
+    reasons = [f"{', '.join(wrong)}, which it has from its source"] if wrong else []
     reasons += ["a replica can't leave a final snapshot, so it can't be destroyed"] if keeps_snapshot else []
     note = f"without {', '.join(wrong)}" if wrong else ""
     return failed(

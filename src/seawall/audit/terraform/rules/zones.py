@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seawall.audit.rule import Rule, Severity, Verdict, failed, passed
+from seawall.audit.rule import Rule, Severity, Verdict, cannot_tell, failed, passed
 from seawall.audit.terraform.databases import CLUSTER, INSTANCE, MEMBER, is_replica
 from seawall.audit.terraform.facts import TerraformFacts
 from seawall.audit.terraform.hcl import Destination, changed, joined, quoted
 from seawall.audit.terraform.judging import for_each
-from seawall.audit.terraform.model import Resource
-from seawall.audit.terraform.regions import region_of_zone
+from seawall.audit.terraform.model import FileKind, Resource
+from seawall.audit.terraform.regions import Region, region_of_zone
 from seawall.audit.terraform.rules.stories import ZONE, ZONE_OF_REGION
 
 
@@ -25,6 +25,11 @@ def _outside(facts: TerraformFacts, resource: Resource) -> Verdict | None:
         return None
     region = facts.regions.of(resource)
     home = facts.regions.name_of(resource)
+    if isinstance(region, Region) and region.is_by_zone and facts.stack.kind is FileKind.PLAN:
+        return cannot_tell(
+            "only its zone says where it is to be, and not whether its provider agrees",
+            "the provider's region as a variable or a constant, or its state after terraform apply",
+        )
     shown = [f"{resource.address}: {region}", *(f"zone {zone}" for zone in zones)]
     astray = [zone for zone in zones if region_of_zone(zone) != home]
     if not astray:
