@@ -164,9 +164,11 @@ def _without_network(user: RunAs) -> Iterator[RunAs]:
 
 
 def _works(user: RunAs, scratch: Scratch, programs: ServerPrograms) -> bool:
-    """Say whether programs run that way, and may write in the scratch folder."""
+    """Say whether programs run that way, and get to the scratch folder: what lies above it may be closed."""
     probe = scratch.folder / "probe"
-    done = _run(user, scratch, ["/bin/sh", "-c", ': > probe && "$1" --version', "sh", programs.postgres])
+    done = _run(
+        user, scratch, ["/bin/sh", "-c", ': > "$1" && "$2" --version', "sh", probe, programs.postgres]
+    )
     probe.unlink(missing_ok=True)
     return done is not None and done.returncode == 0
 

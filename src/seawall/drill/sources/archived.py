@@ -7,6 +7,7 @@ end, and a time after the last commit for an error, so both are told apart from 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from seawall.drill.errors import DrillFailed, DrillSourceMissing, DrillUnsafe
 from seawall.drill.moments import MomentWish
@@ -209,6 +210,17 @@ def hole_before(last: str, reached: Lsn, segment_bytes: int) -> str:
     if ended.number >= newest.number:
         return ""
     return f"replay ended at {reached}, and the archive goes on to {last}: a segment between them is missing"
+
+
+def parse_answer(output: bytes, tool: str) -> Any:
+    """Read a tool's JSON. Raises DrillFailed: with a wrong passphrase pgBackRest quotes what it deciphered."""
+    try:
+        return json.loads(output)
+    except ValueError as error:
+        raise DrillFailed(
+            f"{tool}'s answer can't be read: {output[-200:].decode('ascii', 'replace')!r}",
+            hint=f"see what {tool} says by hand; has its passphrase changed?",
+        ) from error
 
 
 def utc(timestamp: float | str) -> datetime:

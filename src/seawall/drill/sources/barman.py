@@ -7,7 +7,6 @@ long as it restores.
 from __future__ import annotations
 
 import configparser
-import json
 import os
 import pwd
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 
 from seawall.drill.errors import DrillFailed, DrillSourceMissing, RestoreToolUnusable
 from seawall.drill.room import Room
-from seawall.drill.sources.archived import ForeignBackup, ForeignCatalog, utc
+from seawall.drill.sources.archived import ForeignBackup, ForeignCatalog, parse_answer, utc
 from seawall.drill.tools import Argv, ToolRun, run_tool
 
 _PROGRAM = "barman"
@@ -98,7 +97,7 @@ class Barman:
         if run.status != 0:
             said = run.output.decode(errors="replace").strip()
             raise RestoreToolUnusable(f"{run.reason()} {said}", hint=f"to try: barman {' '.join(words)}")
-        answer: dict[str, Any] = json.loads(run.output)
+        answer: dict[str, Any] = parse_answer(run.output, self.name)
         return answer
 
     def _command(self, *words: str) -> Argv:

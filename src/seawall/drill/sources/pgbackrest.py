@@ -6,7 +6,6 @@ pgBackRest, "restore", "info").
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from seawall.drill.errors import DrillFailed, DrillSourceMissing, RestoreToolUnusable
 from seawall.drill.room import Room
-from seawall.drill.sources.archived import ForeignBackup, ForeignCatalog, utc
+from seawall.drill.sources.archived import ForeignBackup, ForeignCatalog, parse_answer, utc
 from seawall.drill.tools import Argv, ToolRun, run_tool
 
 _PROGRAM = "pgbackrest"
@@ -48,7 +47,7 @@ class PgBackRest:
         run = run_tool(self._command("info", "--output=json"), cwd=Path("/"), timeout_s=self.timeout_s)
         if run.status != 0:
             raise RestoreToolUnusable(run.reason(), hint=f"to try: pgbackrest --stanza={self.stanza} info")
-        stanzas: list[dict[str, Any]] = json.loads(run.output)
+        stanzas: list[dict[str, Any]] = parse_answer(run.output, self.name)
         found = next((item for item in stanzas if item["name"] == self.stanza), None)
         if found is None or found["status"]["code"] in _NOT_THERE:
             raise DrillSourceMissing(
