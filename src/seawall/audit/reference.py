@@ -20,11 +20,12 @@ connection strings are masked.
 Exit status: 0; 3 if a finding is at `--fail-on` (default: `high`) or worse and nobody waived it; any other status is an
 error ([errors.md](errors.md)).
 
-Rules that begin with `tf-` read a Terraform file: `seawall audit --terraform FILE`, where FILE is what
-`terraform show -json` prints of a plan or a state (OpenTofu's too), or a raw `terraform.tfstate`. Nothing is executed and
-AWS isn't asked. A plan tells most: providers and their regions, references, and what applying it would destroy; a state
-has values alone. What is marked as sensitive is never read. Values that a `local` computes are in no plan: then the rule
-can't tell, and says what it would need. With `--plan plan.yaml` the objectives and the waivers of a Seawall plan count.
+Rules that begin with `tf-` read a Terraform file: `seawall audit --terraform FILE`, where FILE is what `terraform
+show -json` prints of a plan or a state (OpenTofu's too), or a raw `terraform.tfstate`. Nothing is executed and AWS
+isn't asked. A plan tells most: providers and their regions, references, and what applying it would destroy; a state
+has values alone. What is marked as sensitive is never read. Values that a `local` computes are in no plan: then the
+rule can't tell, and says what it would need. With `--plan plan.yaml` the objectives and the waivers of a Seawall
+plan count.
 
 ```sh
 terraform plan -out tfplan
