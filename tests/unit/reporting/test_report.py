@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from msgspec.structs import replace
 
-from seawall.evidence.model import Correction, SignOff
+from seawall.evidence.model import Assertion, AssertionOutcome, Correction, SignOff
 from seawall.evidence.places import place_in
 from seawall.evidence.verify import KnownHead, verify_ledger
 from seawall.reporting.controls import Framework, controls_of
@@ -260,3 +260,46 @@ def test_corrections_of_other_entries_are_not_fixes() -> None:
     about_another = Correction(about=3, owner="ada", due=date(2026, 12, 1), note="x", who="bob")
     made = report([drill("2026-10-05", FAR, "tables"), drill("2026-10-05", NEAR, "tables"), about_another])
     assert [bool(item.fixes) for item in made.failures] == [False, True]
+
+
+def test_one_drill_that_holds_is_enough_for_each_thing() -> None:
+    """One that failed beside it takes nothing away, and one that passed later proves nothing earlier."""
+    older = drill("2026-10-07", plan_text="older", rto_s=None)
+    dump = [
+        drill("2026-10-05", DUMP, tool="pg_dump", cluster="crm"),
+        drill("2026-10-06", DUMP, "tables", tool="pg_dump", cluster="crm"),
+    ]
+    made = report([drill("2026-10-05"), older, drill("2026-10-09", rpo_s=None), *dump])
+    assert gaps(made, GapKind.PLAN) == {} and gaps(made, GapKind.OBJECTIVE) == {}
+    assert gaps(made, GapKind.SOURCE) == {} and gaps(made, GapKind.CLUSTER) == {}
+    assert gaps(report([drill("2026-10-05", rto_s=None)]), GapKind.OBJECTIVE) == {
+        "main": "the RTO was not measured in the period"
+    }
+
+
+def test_the_newest_of_the_earlier_ones_is_named() -> None:
+    made = report([drill("2026-08-28"), drill("2026-09-28"), drill("2027-01-03")])
+    assert gaps(made, GapKind.CLUSTER)["main"].endswith("one last passed on 2026-09-28 (entry 3)")
+
+
+def test_figures_of_other_kinds_and_of_drills_that_do_not_count_name_no_database() -> None:
+    made = drill("2026-09-28", databases=["ledger"])
+    other = Assertion(
+        name="x", outcome=AssertionOutcome.PASSED, figures={"newest hr.public.t": "2026-09-28", "rows": 3}
+    )
+    told = report([replace(made, assertions=(*made.assertions, other))])
+    assert set(gaps(told, GapKind.DATABASE)) == {"shop", "billing", "ledger"}
+    forged = build_report(plan(), verified(ledger([made], key(2)), key(1).public), QUARTER)
+    assert set(gaps(forged, GapKind.DATABASE)) == {"shop", "billing"}
+
+
+def test_a_failure_that_was_mended_needs_no_owner() -> None:
+    made = report([drill("2026-10-05", FAR, "tables"), drill("2026-10-06")])
+    assert [(item.is_open, item.is_unowned) for item in made.failures] == [(False, False)]
+
+
+def test_assertions_are_counted_as_they_ended() -> None:
+    made = report([drill("2026-10-05", FAR, "tables", could_not_run=["amcheck"])])
+    assert (made.drills[0].held, len(made.drills[0].evidence.assertions)) == (3, 5)
+    assert made.drills[0].technical_ms == 500_000
+    assert made.drills[0].reasons() == ("tables: failed (3 of 41 tables differ)", "amcheck: could not run")

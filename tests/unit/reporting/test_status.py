@@ -72,7 +72,8 @@ DRILLS: Mapping[str, Fact[tuple[Drill, ...]]] = {
     "signature not proven": (drill(2, proven=False),),
     "failed": (drill(2, "failed"),),
     "failed since": (drill(2), drill(3, "failed", days=1)),
-    "failed before": (drill(2, "failed"), drill(3)),
+    "failed before": (drill(2, "failed", seconds=500), drill(3)),
+    "unproven before": (drill(2, proven=False, seconds=300), drill(3)),
     "incomplete since": (drill(2), drill(3, "incomplete", days=1)),
     "failed since, then unproven": (drill(2), drill(3, "failed"), drill(4, proven=False)),
     "unproven failure since": (drill(2), drill(3, "failed", proven=False)),
@@ -85,6 +86,7 @@ DRILLS: Mapping[str, Fact[tuple[Drill, ...]]] = {
 }
 PROVING = {
     "passed",
+    "unproven before",
     "failed before",
     "incomplete since",
     "time unknown",
@@ -157,6 +159,7 @@ def test_what_is_proven_over_the_whole_space() -> None:
 
 def test_how_long_it_takes_over_the_whole_space() -> None:
     measured = {"passed": (680, 830), "failed before": (680, 680), "incomplete since": (680, 680),
+                "unproven before": (680, 680),
                 "smaller": (680, 680), "over the objective": (890, 890)}  # fmt: skip
     for (server, reach, drills, _, _), _, verdict in each():
         back = verdict.back
@@ -308,6 +311,43 @@ def test_clusters_come_back_one_after_the_other() -> None:
     assert "everything is lost: billing: its only" in sentence(
         decide_site(SiteFacts("eu-west", NOW, OBJECTIVES, gone)), NOW
     )
+
+
+def both(first: ClusterFacts, second: ClusterFacts) -> Verdict:
+    verdict, turned = (
+        decide_site(SiteFacts("eu-west", NOW, OBJECTIVES, pair))
+        for pair in ((first, second), (second, first))
+    )
+    assert (verdict.loss, verdict.back, verdict.standing) == (turned.loss, turned.back, turned.standing)
+    return verdict
+
+
+def test_the_worst_of_all_clusters_is_the_services() -> None:
+    near = Refuge("far", sample.FAR, True, REACHES["whole"])
+    old = LiveServer(1, Lsn(END + 7000), NOW, None, {SEGMENT: NOW - timedelta(seconds=20)}, 48 * GIB)
+    main = ClusterFacts("main", SERVERS["behind"], (near,), (drill(2, seconds=200),))
+    billing = ClusterFacts("billing", old, (near,), (drill(3, seconds=200),))
+    verdict = both(main, billing)
+    assert verdict.loss.seconds == pytest.approx(20) and verdict.loss.byte_count == 12000
+    assert verdict.standing is Standing.PROVEN and not verdict.back.is_forecast
+    assert both(main, replace(billing, server=SERVERS["behind, segment recycled"])).loss.seconds is None
+    assert both(main, replace(billing, drills=(drill(3, seconds=190, raw_bytes=12 * GIB),))).back.is_forecast
+    doubted = replace(billing, refuges=(replace(near, key_doubt="no slot"),))
+    assert both(main, doubted).standing is Standing.UNPROVEN
+    assert both(main, replace(billing, server=SERVERS["idle"])).loss.seconds == pytest.approx(5.2)
+
+
+def test_what_just_meets_an_objective_meets_it() -> None:
+    late = LiveServer(1, Lsn(END + 5000), NOW, None, {SEGMENT: NOW - timedelta(seconds=30)}, 48 * GIB)
+    assert decide_site(facts(late, REACHES["whole"], (drill(2, seconds=900),))).standing is Standing.PROVEN
+    for tighter in (replace(OBJECTIVES, rto_s=899), replace(OBJECTIVES, rpo_s=29)):
+        made = replace(facts(late, REACHES["whole"], (drill(2, seconds=900),)), objectives=tighter)
+        assert decide_site(made).standing is Standing.MISSED
+
+
+def test_where_only_the_age_is_unknown_bytes_are_told() -> None:
+    verdict = decide_site(facts(SERVERS["behind, segment recycled"], REACHES["whole"], DRILLS["passed"]))
+    assert ", losing at most 4.88 KiB of WAL, of unknown age; " in sentence(verdict, NOW)
 
 
 def test_only_the_last_drills_make_the_range() -> None:
