@@ -126,10 +126,11 @@ def test_a_drill(shop: Protected, tmp_path: Path) -> None:
     dump, folder = shop.folder / "shop.dump", shop.folder / "evidence"
     shop.cluster.program("pg_dump", "-Fc", "-d", shop.cluster.dsn(), "-f", dump)
     keep = ("--evidence", folder, "--state", shop.folder / "state", "--json")
-    for arguments, status in (
+    cases: tuple[tuple[list[str | Path], set[int]], ...] = (
         (["--plan", shop.plan, "--full-size", "1TB", "--scratch", "/tmp"], {0, 120}),
         ([dump, "--globals", tmp_path / "none.sql", *keep], {116, 120}),
-    ):
+    )
+    for arguments, status in cases:
         outcome = seawall("drill", "restore", "--json", *arguments)
         assert outcome.status in status, outcome
         assert_golden("drill-restore", outcome.document)

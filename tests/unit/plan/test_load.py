@@ -57,7 +57,12 @@ def test_the_design_plan_promises_nothing_that_is_only_declared() -> None:
 
     assert plan is not None
     declared = {finding.message.split(" ")[0] for finding in found if finding.severity is Severity.DECLARED}
-    assert {"clusters.main.standbys", "clusters.main.wal.stream", "traffic.dns", "drills.failover"} <= declared
+    assert {
+        "clusters.main.standbys",
+        "clusters.main.wal.stream",
+        "traffic.dns",
+        "drills.failover",
+    } <= declared
     assert [finding.code for finding in found if finding.severity is Severity.WARNING] == ["rpo-unbounded"]
 
 
