@@ -82,14 +82,15 @@ def _show_ledger(out: Console, report: Report) -> None:
 def _objectives(report: Report) -> Iterable[str]:
     targets = report.objectives
     for name in ("RTO", "RPO"):
-        worst = report.worst_ms(name)
-        reached = "not measured" if worst is None else f"worst {format_duration(worst / 1000)}"
-        target_s = None if targets is None else targets.rto_s if name == "RTO" else targets.rpo_s
-        if target_s is None:
-            yield f"{name}: {reached}"
+        worst, verdict = report.worst_ms(name), report.judge(name)
+        if worst is None:
+            yield f"{name}: {verdict}"
             continue
-        verdict = "" if worst is None else ", met" if worst <= target_s * 1000 else ", MISSED"
-        yield f"{name}: {reached} of {format_duration(target_s)}{verdict}"
+        text = f"{name}: worst {format_duration(worst / 1000)}"
+        if targets is not None:
+            target_s = targets.rto_s if name == "RTO" else targets.rpo_s
+            text += f" of {format_duration(target_s)}, {verdict}"
+        yield text
 
 
 def _row_words(row: Row, report: Report) -> str:

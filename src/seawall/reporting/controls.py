@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -45,18 +46,27 @@ class _Kind(NamedTuple):
 
 
 def controls_of(report: Report, framework: Framework | None = None) -> tuple[Control, ...]:
-    """Return the control table, of one framework or of all."""
+    """Return the control table, of one framework or of all. Entries that can't be believed are evidence for nothing."""
+    believed = replace(report, drills=tuple(drill for drill in report.drills if drill.counts))
+    doubts = _doubts(report)
     return tuple(
         Control(
             kind.framework,
             kind.reference,
             kind.asks,
-            tuple(kind.figures(report)) if report.drills else (),
-            tuple(kind.missing(report)),
+            tuple(kind.figures(believed)) if believed.drills else (),
+            (*doubts, *kind.missing(believed)),
         )
         for kind in _CONTROLS
         if framework in (None, kind.framework)
     )
+
+
+def _doubts(report: Report) -> tuple[str, ...]:
+    left = sum(not drill.counts for drill in report.drills)
+    if not report.ledger.is_intact:
+        return ("the ledger is not as it was written: nothing in it is evidence",)
+    return (f"{_many(left, 'drill')} without a proven signature: not counted",) if left else ()
 
 
 def _tests(report: Report) -> list[str]:
@@ -142,7 +152,7 @@ def _scenarios(report: Report) -> list[str]:
 
 
 def _untested(report: Report) -> list[str]:
-    lines = [] if report.drills else ["no drill was held in the period"]
+    lines = [] if report.drills else ["no drill of the period counts"]
     if report.gaps:
         lines.append(f"{_many(len(report.gaps), 'gap')} under “Not proven”")
     return lines

@@ -127,6 +127,21 @@ class Report:
         """The period's drills that prove something."""
         return tuple(drill for drill in self.drills if drill.passed)
 
+    def judge(self, objective: str) -> str:
+        """Say whether the plan's RTO or RPO was kept: ``met`` takes a measurement that may be believed."""
+        worst_ms = self.worst_ms(objective)
+        if worst_ms is None:
+            return "not measured"
+        if self.objectives is None:
+            return ""
+        target_s = self.objectives.rto_s if objective == "RTO" else self.objectives.rpo_s
+        if worst_ms > target_s * 1000:
+            return "MISSED"
+        is_believable = any(
+            drill.counts and objective_of(drill, objective).reached_ms is not None for drill in self.drills
+        )
+        return "met" if is_believable else "not proven"
+
     def worst_ms(self, objective: str) -> int | None:
         """Return the largest RTO or RPO that a drill of the period reached."""
         found = [point.reached_ms for trend in self.trends if trend.objective == objective

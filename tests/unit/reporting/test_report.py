@@ -190,6 +190,11 @@ def test_a_damaged_ledger_proves_nothing() -> None:
     assert "NOT INTACT" in made.ledger.words and made.ledger.findings
     assert set(gaps(made, GapKind.CLUSTER)) == {"main", "crm"}
     assert any(cell.unproven for row in made.rows for cell in row.cells)
+    assert (made.judge("RTO"), made.judge("RPO")) == ("MISSED", "not proven"), (
+        "no better than what is believable"
+    )
+    for control in controls_of(made):
+        assert control.figures == () and "nothing in it is evidence" in control.missing[0]
 
 
 def test_a_cut_off_tail_is_seen_with_the_known_head() -> None:
@@ -206,6 +211,18 @@ def test_signatures_by_other_keys_prove_nothing() -> None:
     made = build_report(plan(), verified(ledger(quarter(), key(2)), key(1).public), QUARTER)
     assert made.passed == () and "NOT signed by a public key that was given" in made.ledger.words
     assert not made.ledger.is_proven
+    for control in controls_of(made):
+        assert (
+            control.figures == () and control.missing[0] == "8 drills without a proven signature: not counted"
+        )
+
+
+def test_objectives_are_judged_by_the_worst() -> None:
+    assert (report().judge("RTO"), report().judge("RPO")) == ("MISSED", "met")
+    exact = report([drill("2026-10-05", rto_s=900, rpo_s=30)])
+    assert (exact.judge("RTO"), exact.judge("RPO")) == ("met", "met")
+    assert report([drill("2026-10-05", rpo_s=None)]).judge("RPO") == "not measured"
+    assert build_report(None, verified(ledger(quarter())), QUARTER).judge("RTO") == ""
 
 
 def test_without_a_key_it_says_that_signatures_are_not_proven() -> None:
@@ -253,7 +270,7 @@ def test_one_framework_or_all(framework: Framework | None, count: int) -> None:
 
 def test_no_drill_is_evidence_for_nothing() -> None:
     for control in controls_of(report([])):
-        assert control.figures == () and "no drill was held in the period" in control.missing
+        assert control.figures == () and "no drill of the period counts" in control.missing
 
 
 def test_corrections_of_other_entries_are_not_fixes() -> None:
