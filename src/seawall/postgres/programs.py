@@ -108,9 +108,12 @@ def candidate_folders() -> Iterator[Path]:
     """Yield, without repetition, the folders that may hold server programs and have ``postgres``."""
     seen: set[Path] = set()
     for named in (*_folders_of_path(), *_system_folders(), *_embedded_folders()):
+        # os.path, since a folder of PATH that this user may not enter is an error to Path.exists (until 3.12).
+        if not os.path.exists(named / "postgres"):
+            continue
         # A link in /usr/local/bin leads to one program; the others lie where it points to.
-        folder = (named / "postgres").resolve().parent if (named / "postgres").exists() else named
-        if folder not in seen and (folder / "postgres").exists():
+        folder = (named / "postgres").resolve().parent
+        if folder not in seen:
             seen.add(folder)
             yield folder
 

@@ -7,6 +7,8 @@ rest can be tried, and the drill says that a real restore would have stopped the
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import shutil
 import time
@@ -27,6 +29,7 @@ from seawall.drill.sources.dump_file import (
     identify,
     read_sql,
     require_whole,
+    without_places,
 )
 from seawall.drill.sources.source import Filled, Prospect
 from seawall.drill.tools import Argv, ToolRun, run_tool
@@ -232,7 +235,7 @@ class DumpSource:
             if "postgres" not in created:
                 session.execute("CREATE ROLE postgres SUPERUSER LOGIN")
         if self.globals_path is not None:
-            self._psql(room, server, identify(self.globals_path), "template1")
+            self._psql(room, server, identify(self.globals_path), self._globals, "template1")
         if not self.keeps_owners:
             room.deviations.append("owners and grants were left out (--no-owner)")
             return
@@ -275,9 +278,9 @@ class DumpSource:
                     f"CREATE DATABASE {database} TEMPLATE template0 ENCODING {quote_literal(encoding)} LOCALE 'C'"
                 )
             room.deviations.append("a plain dump does not say its database's locale: C was used")
-        self._psql(room, server, self._dump, database)
+        self._psql(room, server, self._dump, self._sql, database)
 
-    def _psql(self, room: Room, server: DrillServer, dump: DumpFile, database: str) -> None:
+    def _psql(self, room: Room, server: DrillServer, dump: DumpFile, facts: SqlFacts, database: str) -> None:
         """Run SQL as the server's user: a dump may hold ``\\!``, which runs programs."""
         argv: Argv = [self._client(room, "psql"), "--no-psqlrc", "--quiet"]
         argv += [
@@ -293,7 +296,10 @@ class DumpSource:
 
         def feed(pipe: IO[bytes]) -> None:
             with dump.open_sql() as sql:
-                shutil.copyfileobj(sql, pipe, 1 << 20)
+                if facts.has_tablespaces:
+                    pipe.writelines(without_places(sql, functools.partial(_new_place, room)))
+                else:
+                    shutil.copyfileobj(sql, pipe, 1 << 20)
 
         self._done(
             room,
@@ -335,6 +341,15 @@ class DumpSource:
             raise DrillFailed(
                 run.reason(), hint="restore it by hand to see all of it; then repair what makes the dump"
             )
+
+
+def _new_place(room: Room) -> Path:
+    """Make a folder for one more tablespace in the scratch folder."""
+    place = room.scratch.tablespaces / str(len(os.listdir(room.scratch.tablespaces)))
+    place.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(place, room.isolation.user.uid, room.isolation.user.gid)
+    return place
 
 
 def quote_identifier(name: str) -> str:

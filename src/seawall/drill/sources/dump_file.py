@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,7 @@ _NAMES_ROLE = re.compile(
 _FOR_ROLE = re.compile(rb"^ALTER DEFAULT PRIVILEGES FOR ROLE " + _NAME)
 _CREATES_ROLE = re.compile(rb"^CREATE (?:ROLE|USER) " + _NAME)
 _CREATES_DATABASE = re.compile(rb"^CREATE DATABASE " + _NAME)
+_TABLESPACE = re.compile(rb"^(CREATE TABLESPACE .* LOCATION )'(?:[^']|'')*';\r?$")
 _ENCODING = re.compile(rb"^SET client_encoding = '([\w-]+)';")
 _STATEMENTS = (b"ALTER ", b"GRANT ", b"REVOKE ", b"CREATE ", b"SET ", b"-- ")
 _BUILT_IN = ("pg_", "public", "current_user", "session_user")
@@ -67,6 +68,7 @@ class SqlFacts:
     roles_named: set[str] = field(default_factory=set)
     roles_created: set[str] = field(default_factory=set)
     databases: set[str] = field(default_factory=set)
+    has_tablespaces: bool = False
     byte_count: int = 0
     is_whole: bool = False
     is_dump: bool = False
@@ -141,6 +143,19 @@ def read_sql(sql: IO[bytes]) -> SqlFacts:
     return facts
 
 
+def without_places(sql: IO[bytes], new_place: Callable[[], Path]) -> Iterator[bytes]:
+    """Yield a dump's lines with its tablespaces elsewhere: where they were, a living server may be."""
+    is_data = False
+    for line in sql:
+        if is_data:
+            is_data = line.rstrip(b"\r\n") != b"\\."
+        elif line.startswith(b"COPY "):
+            is_data = line.rstrip().endswith(b"FROM stdin;")
+        elif match := _TABLESPACE.match(line):
+            line = match[1] + b"'" + os.fsencode(new_place()).replace(b"'", b"''") + b"';\n"
+        yield line
+
+
 def check_members(dump: DumpFile) -> None:
     """Read the compressed files of a directory dump through: ``pg_restore`` may take a cut-off one for a short one.
 
@@ -177,6 +192,8 @@ def _read_statement(line: bytes, facts: SqlFacts, *, is_head: bool) -> None:
         facts.encoding = facts.encoding or match[1].decode()
     elif match := _CREATES_ROLE.match(line):
         facts.roles_created.add(_identifier(match))
+    elif _TABLESPACE.match(line):
+        facts.has_tablespaces = True
     elif match := _CREATES_DATABASE.match(line):
         facts.databases.add(_identifier(match))
     else:
