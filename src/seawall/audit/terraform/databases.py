@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from seawall.audit.terraform.model import Resource, Stack, Unseen
 from seawall.audit.terraform.references import References, Resolution
-from seawall.audit.terraform.regions import Region, Regions, is_region, region_of_arn, region_of_zone
+from seawall.audit.terraform.regions import Region, Regions, region_of_arn, region_of_zone
 from seawall.model.fact import Fact, Unknown, known
 
 INSTANCE, CLUSTER, MEMBER = "aws_db_instance", "aws_rds_cluster", "aws_rds_cluster_instance"
@@ -23,7 +23,7 @@ _RESOURCE_ID = re.compile(r"(?:db|cluster)-[A-Z0-9]{20,}\Z")
 _WORDS_OF_INTENT = re.compile(
     r"(?i)(?:^|[^a-z])(dr|disaster|recovery|cross[_-]?region|xregion|remote|offsite|failover|secondary)(?:$|[^a-z])"
 )
-_REGION_IN_NAME = re.compile(r"[a-z]{2,4}[-_](?:[a-z]+[-_])+\d(?![0-9])")
+_REGION_IN_NAME = re.compile(r"(?<![a-z])(?:us|eu|ap|sa|ca|me|af|il|mx|cn)[-_](?:[a-z]+[-_])+\d(?![0-9])")
 
 
 class SourceForm(enum.Enum):
@@ -192,11 +192,7 @@ def intent_of(replica: Replica) -> tuple[str, ...]:
 
 
 def _regions_in(text: str) -> list[str]:
-    found = [match.group().replace("_", "-") for match in _REGION_IN_NAME.finditer(text)]
-    return [name for name in found if is_region(name) and name.partition("-")[0] in _CONTINENTS]
-
-
-_CONTINENTS = frozenset({"us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx", "cn"})
+    return [match.group().replace("_", "-") for match in _REGION_IN_NAME.finditer(text)]
 
 
 def _text(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from seawall.audit.terraform.addresses import (
     parse_reference,
     without_indexes,
 )
-from seawall.audit.terraform.databases import Replica, SourceForm
+from seawall.audit.terraform.databases import Replica, SourceForm, intent_of
 from tests.support.terraform import Ref, TerraformModule, plan
 from tests.unit.audit.terraform.stacks import facts, failures
 
@@ -172,3 +173,67 @@ def test_a_source_that_is_a_data_source_is_known_by_what_it_answered() -> None:
     (replica,) = facts(document).replicas
     assert replica.source is not None and replica.source.is_data
     assert replica.form is SourceForm.ARN and replica.is_cross_region
+
+
+def test_a_constant_that_a_call_hands_over_is_looked_up() -> None:
+    copy = TerraformModule({"aws_db_instance.this": replica_of(Ref("var.name"))}, variables={"name": {}})
+    root = TerraformModule({"aws_db_instance.a": source()}, calls={"copy": (copy, {"name": "shop"})})
+    replica = only_replica(root)
+    assert replica.source is not None and replica.form is SourceForm.NAME
+
+
+KEYS = ("one", "two")
+
+
+def instance(part: Any, key: str) -> Any:
+    """Return a part of a plan as that of one instance of ``module.pair``."""
+    return json.loads(json.dumps(part).replace("module.pair", f'module.pair[\\"{key}\\"]'))
+
+
+def test_within_an_instance_of_a_module_its_own_resources_are_meant() -> None:
+    pair = TerraformModule(
+        {"aws_db_instance.a": source(), "aws_db_instance.copy": replica_of(Ref("aws_db_instance.a.arn"))}
+    )
+    document = plan(TerraformModule(calls={"pair": (pair, {})}), TWO)
+    planned = document["planned_values"]["root_module"]
+    planned["child_modules"] = [instance(child, key) for child in planned["child_modules"] for key in KEYS]
+    document["resource_changes"] = [
+        instance(item, key) for item in document["resource_changes"] for key in KEYS
+    ]
+    found = {
+        item.address: item.source.address for item in facts(document).replicas if item.source is not None
+    }
+    assert found == {
+        f'module.pair["{key}"].aws_db_instance.copy': f'module.pair["{key}"].aws_db_instance.a'
+        for key in ("one", "two")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_meant"),
+    [
+        ({"identifier": "shop-eu-central-1"}, True),
+        ({"identifier": "shop_us_east_1"}, True),
+        ({"identifier": "shop-eu-west-1"}, False),
+        ({"identifier": "shop-dr"}, True),
+        ({"identifier": "shop-drive"}, False),
+        ({"identifier": "shop-reads-2"}, False),
+        ({"identifier": "node-a-b-1"}, False),
+        ({"identifier": "shop", "tags": {"role": "disaster recovery"}}, True),
+        ({"identifier": "shop", "tags": {"role": "reporting"}}, False),
+        ({"identifier": "shop", "availability_zone": "eu-central-1a"}, True),
+        ({"identifier": "shop", "availability_zone": "eu-west-1a"}, False),
+    ],
+)
+def test_what_shows_that_a_replica_is_meant_for_another_region(
+    arguments: dict[str, Any], is_meant: bool
+) -> None:
+    replica = only_replica(
+        TerraformModule(
+            {
+                "aws_db_instance.a": source(),
+                "aws_db_instance.copy": replica_of(Ref("aws_db_instance.a.arn"), **arguments),
+            }
+        )
+    )
+    assert bool(intent_of(replica)) is is_meant and not replica.is_cross_region
