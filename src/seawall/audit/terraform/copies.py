@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from seawall.audit.terraform.databases import CLUSTER, SourceForm
 from seawall.audit.terraform.facts import TerraformFacts
@@ -45,8 +47,11 @@ def copies_of(facts: TerraformFacts, source: Resource) -> list[Copy]:
         if source in found.resources or (isinstance(region, Unknown) and not found.targets):
             copies.append(Copy(item.address, "automated backups", region, LOG_INTERVAL_S, is_backup=True))
     for item in facts.stack.of_type("aws_backup_plan"):
+        selected = _selects(facts, item, source)
+        if selected is False:
+            continue
         copies += [
-            Copy(item.address, "copy of backups", region, _DAY_S, is_backup=True)
+            Copy(item.address, "copy of backups", selected or region, _DAY_S, is_backup=True)
             for region in copy_actions(facts, item)
         ]
     copies += _global_members(facts, source)
@@ -62,8 +67,37 @@ def _hidden_source(item: Resource, found: Resolution) -> Unknown | None:
     )
 
 
+def _selects(facts: TerraformFacts, plan: Resource, source: Resource) -> Unknown | Literal[False] | None:
+    """Say whether a backup plan covers a database: False if its selections name others, None if they name it, else
+    why that can't be told."""
+    selections = [
+        item
+        for item in facts.stack.of_type("aws_backup_selection")
+        if plan in facts.references.resolve(item, "plan_id").resources
+    ]
+    unseen = not selections
+    for item in selections:
+        found = facts.references.resolve(item, "resources")
+        if source in found.resources or any(_is_wildcard(literal) for literal in found.literals):
+            return None
+        tags = any(item.values.get(name) for name in ("selection_tag", "condition"))
+        unseen = unseen or tags or bool(found.hidden)
+    if not unseen:
+        return False
+    return Unknown(
+        f"whether {plan.address} covers {source.address} is not in this file",
+        "an aws_backup_selection that names it in resources; by tags it can't be told",
+    )
+
+
+def _is_wildcard(literal: object) -> bool:
+    return isinstance(literal, str) and (
+        literal == "*" or re.match(r"arn:aws[a-z-]*:rds:.*\*\Z", literal) is not None
+    )
+
+
 def copy_actions(facts: TerraformFacts, plan: Resource) -> Iterator[Fact[Region]]:
-    """Yield where a backup plan copies to. Which databases it selects, by tags perhaps, is taken as all."""
+    """Yield where a backup plan copies to."""
     for number, rule in enumerate(nested(plan, "rule")):
         expressions = plan.arguments["rule"].blocks if plan.arguments and "rule" in plan.arguments else ()
         actions = rule.get("copy_action")

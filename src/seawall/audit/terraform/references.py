@@ -60,6 +60,7 @@ class References:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self._resolved: dict[tuple[Resource, str], Resolution] = {}
         self._by_place: dict[str, list[Resource]] = {}
         self._by_identity: dict[str, list[tuple[Resource, str]]] = {}
         for resource in stack.resources:
@@ -71,6 +72,12 @@ class References:
 
     def resolve(self, resource: Resource, argument: str) -> Resolution:
         """Return where an argument of a resource leads: by its expression, else by its value."""
+        place = (resource, argument)
+        if place not in self._resolved:
+            self._resolved[place] = self._resolve(resource, argument)
+        return self._resolved[place]
+
+    def _resolve(self, resource: Resource, argument: str) -> Resolution:
         expression = (resource.arguments or {}).get(argument)
         value = resource.values.get(argument)
         found = _Found()

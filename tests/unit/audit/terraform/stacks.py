@@ -233,6 +233,11 @@ def _copies() -> dict[str, dict[str, Any]]:
                 }
             ],
         },
+        "aws_backup_selection.daily": {
+            "name": "databases",
+            "plan_id": Ref("aws_backup_plan.daily.id"),
+            "resources": [Ref("aws_db_instance.primary.arn"), Ref("aws_rds_cluster.first.arn")],
+        },
         "aws_s3_bucket.dumps": {"bucket": "shop-dumps"},
         "aws_s3_bucket.copy": {"bucket": "shop-dumps-copy"},
         "aws_s3_bucket_versioning.copy": {

@@ -374,6 +374,30 @@ def test_a_copy_whose_source_is_hidden_may_be_one() -> None:
         assert finding.verdict.result is Result.CANNOT_TELL and "local.arn" in finding.verdict.text
 
 
+SELECTION = "aws_backup_selection.daily"
+
+
+@pytest.mark.parametrize(
+    ("breaks", "expected"),
+    [
+        ((), Result.PASS),
+        ((put(SELECTION, resources=["*"]),), Result.PASS),
+        ((put(SELECTION, resources=["arn:aws:rds:*:*:db:*"]),), Result.PASS),
+        ((put(SELECTION, resources=["arn:aws:ec2:*:*:volume/*"]),), Result.FAIL),
+        ((put(SELECTION, resources=[Ref("aws_rds_cluster.first.arn")]),), Result.FAIL),
+        ((put(SELECTION, resources=[Ref("local.arns")]),), Result.CANNOT_TELL),
+        (
+            (put(SELECTION, resources=[], selection_tag=[{"key": "backup", "value": "yes"}]),),
+            Result.CANNOT_TELL,
+        ),
+        ((drop(SELECTION),), Result.CANNOT_TELL),
+    ],
+)
+def test_a_backup_plan_counts_for_what_it_selects(breaks: tuple[Break, ...], expected: Result) -> None:
+    found = broken(drop(BACKUPS), *breaks)
+    assert said("tf-backups-not-replicated", PRIMARY, found).verdict.result is expected
+
+
 def test_an_alarm_may_name_its_replica_in_a_metric_query() -> None:
     lag = "aws_cloudwatch_metric_alarm.lag"
     query = {
