@@ -89,7 +89,8 @@ def _facts(drill: DrillEvidence) -> Iterator[tuple[str, str]]:
     point = drill.recovery_point
     reached = f"{point.at:%Y-%m-%d %H:%M:%S} UTC" if point.at else "unknown"
     where = f" (LSN {point.lsn}, timeline {point.timeline})" if point.lsn else ""
-    yield "moment", f"asked: {point.asked}; last transaction: {reached}{where}"
+    what = "data as of" if drill.source.tool == "pg_dump" else "last transaction"
+    yield "moment", f"asked: {point.asked}; {what}: {reached}{where}"
     yield "took", ", ".join(_phase_words(drill)) or "nothing"
     detection = drill.rto.detection_ms
     added = f", {format_duration(detection / 1000)} of it detection" if detection else ""

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from seawall.drill.server import DrillServer
 from seawall.evidence.model import Forecast, Phase, milliseconds
+from seawall.model.units import format_bytes
 from seawall.postgres.session import connect
 
 _LARGER = 1.1
@@ -83,5 +84,5 @@ def forecast(
     fixed_ms = sum(phase.elapsed_ms for phase in phases if phase.name == "decide")
     total_ms = milliseconds(goals.detection_s or 0) + fixed_ms + growing_ms * full // raw_bytes
     return Forecast(
-        raw_bytes=full, rto_ms=total_ms, basis=f"in proportion to the {raw_bytes} bytes of this drill"
+        raw_bytes=full, rto_ms=total_ms, basis=f"in proportion to the {format_bytes(raw_bytes)} of this drill"
     )

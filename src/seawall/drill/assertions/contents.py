@@ -10,7 +10,7 @@ from seawall.postgres.session import ServerSession
 
 _MOST_FIGURES = 200
 """Tables that evidence names; the largest ones."""
-_TABLES = """
+TABLES = """
 SELECT n.nspname, c.relname,
     (SELECT coalesce(array_agg(a.attname::text ORDER BY a.attnum), '{}') FROM pg_attribute a WHERE a.attrelid = c.oid
         AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype))
@@ -49,7 +49,7 @@ def ask_rows(inquiry: Inquiry) -> Sequence[Answer]:
     def count(session: ServerSession, database: str) -> list[str]:
         nonlocal total, tables
         expected, found = dict(inquiry.expected_tables.get(database, {})), []
-        for schema, table, time_columns in session.query_all(_TABLES):
+        for schema, table, time_columns in session.query_all(TABLES):
             rows, newest = _count(inquiry, session, schema, table, time_columns)
             total, tables = total + rows, tables + 1
             name = f"{schema}.{table}"
