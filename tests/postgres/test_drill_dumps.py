@@ -212,7 +212,7 @@ def test_a_dump_that_names_roles_which_nobody_carries(dumps: Dumps) -> None:
 
 
 def test_data_that_its_dump_does_not_complain_of(dumps: Dumps) -> None:
-    """A sequence behind its table comes back without a word; a constraint that was never valid claims nothing."""
+    """A sequence behind its table comes back without a word; a constraint that was never valid examinations nothing."""
     document = dumps.whole("behind.dump").failed_with(FAILED, "orders_id_seq is behind").document
     assert [item["name"] for item in document["assertions"] if item["outcome"] != "passed"] == ["sequences"]
 

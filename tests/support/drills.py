@@ -1,4 +1,4 @@
-"""A living test cluster as a drill's restored server: claims can be put to it without a restore."""
+"""A living test cluster as a drill's restored server: examinations can be put to it without a restore."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHOP = (
     "CREATE TABLE pictures (id int PRIMARY KEY, picture lo)",
     "INSERT INTO pictures SELECT 1, lo_from_bytea(0, 'a picture')",
 )
-"""A database with one of everything that claims are made about."""
+"""A database with one of everything that examinations are made about."""
 
 
 def as_drill_server(cluster: TestCluster) -> DrillServer:

@@ -1,9 +1,9 @@
 """A whole drill, from the source to its evidence, and nothing left behind.
 
 Order: find what to restore → space → a scratch folder with its reaper → the strictest isolation that works → the
-source fills the folder → server, fed with WAL → claims → server stopped → claims about its files → folder gone.
-Whatever goes wrong on the way becomes an assertion in the evidence: a drill that can't restore is a drill that failed,
-and one that this machine could not hold is incomplete.
+source fills the folder → server, fed with WAL → examinations → server stopped → examinations of its files → folder
+gone. Whatever goes wrong on the way becomes an assertion in the evidence: a drill that can't restore is a drill that
+failed, and one that this machine could not hold is incomplete.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seawall.drill.assertions.claims import CLAIMS, make_claims
-from seawall.drill.assertions.inquiry import Claim, Inquiry
+from seawall.drill.assertions.examinations import EXAMINATIONS, examine
+from seawall.drill.assertions.inquiry import Examination, Inquiry
 from seawall.drill.errors import (
     DrillSourceMissing,
     DrillSourceUnknown,
@@ -88,7 +88,7 @@ class DrillRequest:
     slow_after_s: float = 600.0
     plan_sha256: str | None = None
     deviations: tuple[str, ...] = ()
-    claims: Sequence[Claim] = CLAIMS
+    examinations: Sequence[Examination] = EXAMINATIONS
 
 
 def run_drill(
@@ -207,13 +207,15 @@ class _Drill:
             deviations=self.deviations,
         )
         with self._phase("check"):
-            asked = [claim for claim in request.claims if not claim.is_of_stopped]
+            asked = [examination for examination in request.examinations if not examination.is_of_stopped]
             self._make(asked, inquiry)
             server.stop()
-            self._make([claim for claim in request.claims if claim.is_of_stopped], inquiry)
+            self._make(
+                [examination for examination in request.examinations if examination.is_of_stopped], inquiry
+            )
 
-    def _make(self, claims: Sequence[Claim], inquiry: Inquiry) -> None:
-        for assertion in make_claims(claims, inquiry, self.clock):
+    def _make(self, examinations: Sequence[Examination], inquiry: Inquiry) -> None:
+        for assertion in examine(examinations, inquiry, self.clock):
             self.assertions.append(assertion)
             self.on_phase(f"check: {assertion.name}", 0, None)
 

@@ -1,7 +1,7 @@
-"""What a drill claims of a restored server, each claim on its own, in ``claims.CLAIMS``.
+"""What a drill asks of a restored server: examinations, each on its own, listed in ``examinations.EXAMINATIONS``.
 
-A claim answers passed, failed, slow or could-not-run, and quotes no row. What could not be asked is never taken for
-an answer.
+An examination answers passed, failed, slow or could-not-run, and quotes no row; its answer becomes an assertion of the
+evidence. What could not be asked is never taken for an answer.
 """
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What every claim is given, and what it answers."""
+"""What every examination is given, and what it answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SAYS_NO_DATA = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One claim's outcome. ``name`` is for claims that are several, as the plan's checks."""
+    """One examination's outcome. ``name`` is for examinations that are several, as the plan's checks."""
 
     outcome: AssertionOutcome
     detail: str = ""
@@ -63,7 +63,7 @@ class Inquiry:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Examination:
     """One assertion: ``ask`` raises SeawallError where it can't be answered.
 
     ``is_of_stopped``: asked of the files, once the server has ended. ``applies`` says whether it means anything here.

@@ -1,7 +1,7 @@
-"""Every claim of a drill is put to a real server: it catches its sabotage, nobody else does, and it is quiet without.
+"""Every examination of a drill is put to a real server: it catches its sabotage, and nobody else does.
 
-Each sabotage is done to a copy of one sound database. That no other claim notices is what makes the mutation test mean
-something: with a claim taken out of the registry, its sabotage goes through.
+Each sabotage is done to a copy of one sound database. That no other examination notices is what makes the mutation
+test mean something: with an examination taken out of the registry, its sabotage goes through.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from seawall.drill.assertions.claims import CLAIMS, make_claims
-from seawall.drill.assertions.inquiry import Claim, Inquiry
+from seawall.drill.assertions.examinations import EXAMINATIONS, examine
+from seawall.drill.assertions.inquiry import Examination, Inquiry
 from seawall.drill.tools import ToolRun
 from seawall.evidence.model import Assertion, AssertionOutcome
 from seawall.model.clock import SystemClock
@@ -26,7 +26,7 @@ from tests.support.servers import TestCluster
 pytestmark = pytest.mark.postgres
 
 SOUND = "sound"
-RUNNING = [claim for claim in CLAIMS if not claim.is_of_stopped]
+RUNNING = [examination for examination in EXAMINATIONS if not examination.is_of_stopped]
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +67,9 @@ def _untouched(cluster: TestCluster, database: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sabotage:
-    """What is done to a copy of the sound database, which claim catches it, and what it says."""
+    """What is done to a copy of the sound database, which examination catches it, and what it says."""
 
-    claim: str
+    examination: str
     does: Callable[[TestCluster, str], None]
     says: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -211,14 +211,14 @@ def _filled(cluster: TestCluster, database: str, facts: dict[str, Any]) -> dict[
     return {**facts, "expected_tables": {database: filled}}
 
 
-def _judged(claims: Sequence[Claim], inquiry: Inquiry) -> dict[str, Assertion]:
-    """Put claims to the databases that the inquiry names.
+def _judged(examinations: Sequence[Examination], inquiry: Inquiry) -> dict[str, Assertion]:
+    """Put examinations to the databases that the inquiry names.
 
     Left out are the one that finds databases, and pg_amcheck unless it is alone: it looks through all of them.
     """
-    left_out = {"databases answer"} if len(claims) == 1 else {"databases answer", "amcheck"}
-    asked = [claim for claim in claims if claim.name not in left_out]
-    return {item.name: item for item in make_claims(asked, inquiry, SystemClock())}
+    left_out = {"databases answer"} if len(examinations) == 1 else {"databases answer", "amcheck"}
+    asked = [examination for examination in examinations if examination.name not in left_out]
+    return {item.name: item for item in examine(asked, inquiry, SystemClock())}
 
 
 def _not_well(found: dict[str, Assertion]) -> dict[str, Assertion]:
@@ -237,21 +237,21 @@ def test_a_sound_database_has_nothing_to_fear(cluster: TestCluster) -> None:
         expected_tables={SOUND: {"public.orders": {"rows": 1000, "digest": digest}}},
     )
     inquiry.server.room.tool_runs.append(ToolRun("pg_restore", 0, ""))
-    found = {item.name: item for item in make_claims(RUNNING, inquiry, SystemClock())}
+    found = {item.name: item for item in examine(RUNNING, inquiry, SystemClock())}
 
     assert _not_well(found) == {}
-    assert {claim.name for claim in RUNNING} - {"checks"} <= set(found)
+    assert {examination.name for examination in RUNNING} - {"checks"} <= set(found)
     assert found["rows"].figures["rows sound.public.orders"] == 1000
     assert found["foreign keys"].figures == {"foreign_keys": 3}
 
 
-def test_each_sabotage_is_caught_by_its_claim_and_goes_unnoticed_without(
+def test_each_sabotage_is_caught_by_its_examination_alone(
     sabotaged: tuple[Sabotage, Inquiry],
 ) -> None:
-    """The mutation: with its claim taken out of the registry, nobody notices; so the other half fails without it."""
+    """The mutation: with its examination taken out of the registry nobody notices, and the other half fails."""
     sabotage, inquiry = sabotaged
-    mutated = [claim for claim in RUNNING if claim.name != sabotage.claim]
-    removed = [claim for claim in RUNNING if claim.name == sabotage.claim]
+    mutated = [examination for examination in RUNNING if examination.name != sabotage.examination]
+    removed = [examination for examination in RUNNING if examination.name == sabotage.examination]
     assert (len(mutated), len(removed)) == (len(RUNNING) - 1, 1)
 
     assert _not_well(_judged(mutated, inquiry)) == {}
@@ -260,15 +260,17 @@ def test_each_sabotage_is_caught_by_its_claim_and_goes_unnoticed_without(
     assert sabotage.says in caught.detail
 
 
-def test_every_claim_has_a_sabotage() -> None:
+def test_every_examination_has_a_sabotage() -> None:
     elsewhere = {"isolation", "databases answer", "restore tool", "WAL is whole", "page checksums"}
-    assert {sabotage.claim for sabotage in SABOTAGES.values()} == {claim.name for claim in CLAIMS} - elsewhere
+    assert {sabotage.examination for sabotage in SABOTAGES.values()} == {
+        examination.name for examination in EXAMINATIONS
+    } - elsewhere
 
 
 def test_no_detail_quotes_a_row(cluster: TestCluster) -> None:
     sql = "SELECT name = 'secret'::int::text FROM customers", "SELECT name FROM customers WHERE id = 3"
     inquiry = inquiry_of(cluster, [SOUND], checks=[Check(str(n), SOUND, each) for n, each in enumerate(sql)])
-    found = _judged([claim for claim in CLAIMS if claim.name == "checks"], inquiry)
+    found = _judged([examination for examination in EXAMINATIONS if examination.name == "checks"], inquiry)
 
     assert [item.outcome for item in found.values()] == [AssertionOutcome.FAILED] * 2
     assert "secret" not in str(found) and "customer" not in str(found)
@@ -281,8 +283,8 @@ def test_flaky_slow_and_silent_checks_are_told_from_failed_ones(cluster: TestClu
         Check("hangs", SOUND, "SELECT pg_sleep(30) IS NOT NULL"),
         Check("astray", "nowhere", "SELECT true"),
     ]
-    claims = [claim for claim in CLAIMS if claim.name == "checks"]
-    found = _judged(claims, inquiry_of(cluster, [SOUND], checks=checks, deadline_s=0.3))
+    examinations = [examination for examination in EXAMINATIONS if examination.name == "checks"]
+    found = _judged(examinations, inquiry_of(cluster, [SOUND], checks=checks, deadline_s=0.3))
 
     flaky, hangs, astray = (found[f"check: {check.name}"] for check in checks)
     assert (flaky.outcome, flaky.tries) == (AssertionOutcome.PASSED, 2)
@@ -290,16 +292,16 @@ def test_flaky_slow_and_silent_checks_are_told_from_failed_ones(cluster: TestClu
     assert astray.outcome is AssertionOutcome.FAILED
 
     slow = inquiry_of(cluster, [SOUND], checks=[Check("slow", SOUND, "SELECT true")], slow_after_s=0.0)
-    assert _judged(claims, slow)["check: slow"].outcome is AssertionOutcome.SLOW
+    assert _judged(examinations, slow)["check: slow"].outcome is AssertionOutcome.SLOW
 
 
 def test_a_database_that_refuses_is_found(cluster: TestCluster) -> None:
-    claims = [claim for claim in CLAIMS if claim.name == "databases answer"]
+    examinations = [examination for examination in EXAMINATIONS if examination.name == "databases answer"]
     cluster.sql(
         "CREATE DATABASE abroad", "UPDATE pg_database SET datcollate = 'xx_XX' WHERE datname = 'abroad'"
     )
     try:
-        (found,) = make_claims(claims, inquiry_of(cluster, []), SystemClock())
+        (found,) = examine(examinations, inquiry_of(cluster, []), SystemClock())
     finally:
         cluster.sql("DELETE FROM pg_database WHERE datname = 'abroad'")
 
@@ -308,7 +310,7 @@ def test_a_database_that_refuses_is_found(cluster: TestCluster) -> None:
 
 
 def test_words_of_a_tool_count_as_much_as_its_status(cluster: TestCluster) -> None:
-    claims = [claim for claim in CLAIMS if claim.name == "restore tool"]
+    examinations = [examination for examination in EXAMINATIONS if examination.name == "restore tool"]
     for run, outcome in (
         (
             ToolRun("pg_restore", 0, "pg_restore: warning: errors ignored on restore: 3\n"),
@@ -323,7 +325,7 @@ def test_words_of_a_tool_count_as_much_as_its_status(cluster: TestCluster) -> No
     ):
         inquiry = inquiry_of(cluster, [SOUND])
         inquiry.server.room.tool_runs.append(run)
-        (found,) = make_claims(claims, inquiry, SystemClock())
+        (found,) = examine(examinations, inquiry, SystemClock())
         assert found.outcome is outcome
         assert "Key" not in found.detail
 
@@ -333,15 +335,15 @@ def test_what_is_not_installed_could_not_run(cluster: TestCluster, tmp_path: Pat
     room = inquiry.server.room
     room.programs = replace(room.programs, folder=tmp_path)
     for name in ("amcheck", "page checksums"):
-        claims = [claim for claim in CLAIMS if claim.name == name]
-        (found,) = make_claims(claims, inquiry, SystemClock())
+        examinations = [examination for examination in EXAMINATIONS if examination.name == name]
+        (found,) = examine(examinations, inquiry, SystemClock())
         assert found.outcome is AssertionOutcome.COULD_NOT_RUN, name
 
 
 def test_missing_wal_is_told(cluster: TestCluster) -> None:
-    claims = [claim for claim in CLAIMS if claim.name == "WAL is whole"]
-    (found,) = make_claims(
-        claims, inquiry_of(cluster, [SOUND], missing_wal="a segment is missing"), SystemClock()
+    examinations = [examination for examination in EXAMINATIONS if examination.name == "WAL is whole"]
+    (found,) = examine(
+        examinations, inquiry_of(cluster, [SOUND], missing_wal="a segment is missing"), SystemClock()
     )
     assert found.outcome is AssertionOutcome.FAILED
 
@@ -353,18 +355,18 @@ def test_a_server_without_isolation_is_found_and_a_damaged_page(one_pg_programs:
         cluster.start()
         cluster.sql("CREATE TABLE t AS SELECT generate_series(1, 5000) AS n", "CHECKPOINT")
         path = cluster.data / str(cluster.value("SELECT pg_relation_filepath('t')"))
-        isolation = [claim for claim in CLAIMS if claim.name == "isolation"]
-        (found,) = make_claims(isolation, inquiry_of(cluster, ["postgres"]), SystemClock())
+        isolation = [examination for examination in EXAMINATIONS if examination.name == "isolation"]
+        (found,) = examine(isolation, inquiry_of(cluster, ["postgres"]), SystemClock())
         assert found.outcome is AssertionOutcome.FAILED and "max_wal_senders" in found.detail
         cluster.stop()
 
-        pages = [claim for claim in CLAIMS if claim.is_of_stopped]
-        (sound,) = make_claims(pages, inquiry_of(cluster, []), SystemClock())
+        pages = [examination for examination in EXAMINATIONS if examination.is_of_stopped]
+        (sound,) = examine(pages, inquiry_of(cluster, []), SystemClock())
         assert sound.outcome is AssertionOutcome.PASSED and sound.figures["damaged"] == 0
         with open(path, "r+b") as file:
             file.seek(8192 + 100)
             file.write(b"damaged")
-        (broken,) = make_claims(pages, inquiry_of(cluster, []), SystemClock())
+        (broken,) = examine(pages, inquiry_of(cluster, []), SystemClock())
         assert broken.outcome is AssertionOutcome.FAILED
         assert path.name in broken.detail and broken.figures["damaged"] == 1
     finally:
