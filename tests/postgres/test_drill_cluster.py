@@ -16,6 +16,7 @@ from seawall.drill.isolation import ACCOUNTS
 from seawall.drill.reaper import processes_in
 from seawall.drill.scratch import PREFIX
 from seawall.postgres.programs import ServerPrograms
+from tests.support.drills import SHOP
 from tests.support.recovery import CONSOLE, Outcome, Protected, seawall, wait_until
 from tests.support.servers import remove_folder, temporary_folder
 
@@ -281,6 +282,24 @@ def test_due_and_run(shop: Protected, scratch: Path, tmp_path: Path) -> None:
     assert "reminder" in seawall("drill", "due", "--plan", plan).out
     plan.write_text(fresh.partition("drills:")[0])
     assert "no timetable" in seawall("drill", "due", "--plan", plan).succeeded().out
+
+
+def test_every_major(pg_programs: ServerPrograms, scratch: Path) -> None:
+    """Settings of the isolated server differ by version, and so do the catalogs that are asked."""
+    found = Protected.start(pg_programs)
+    try:
+        found.cluster.sql("CREATE DATABASE shop")
+        found.cluster.sql(*SHOP, database="shop")
+        found.backup()
+        found.archive_now()
+        found.cluster.program("pg_dumpall", "-d", found.cluster.dsn(), "-f", found.folder / "all.sql")
+        programs = ("--pg-bin", pg_programs.folder, "--scratch", scratch, "--json")
+        for source in (["plan"], [found.folder / "all.sql"]):
+            drill = found.run("drill", "restore", *source, *programs).succeeded().document
+            assert {item["outcome"] for item in drill["assertions"]} == {"passed"}
+            assert drill["measures"]["postgresql"] == pg_programs.version
+    finally:
+        found.destroy()
 
 
 def test_errors_of_the_command_line(shop: Protected, scratch: Path, tmp_path: Path) -> None:
