@@ -41,6 +41,8 @@ _HERE = (
 )
 """Up to where the server has WAL, from which lags are counted."""
 
+_SHORTEST_AVERAGE_S = 600.0
+
 
 def observe_health(
     dsn: str, *, clock: Clock, deadline_s: float = DEADLINE_S, password: str | None = None
@@ -150,14 +152,18 @@ def _ready(session: ServerSession, limit_s: float) -> int:
     return int(count)
 
 
-def _wal_rate(session: ServerSession, limit_s: float) -> float:
-    """Average since the statistics began: too kind to a server with quiet nights, and all there is."""
-    (rate,) = session.query_one(
-        "SELECT (wal_bytes / greatest(extract(epoch FROM clock_timestamp() - stats_reset), 1))::float8"
-        " FROM pg_stat_wal",
+def _wal_rate(session: ServerSession, limit_s: float) -> Fact[float]:
+    """Average since the statistics began: too kind to a server with quiet nights, and all there is. Of the first
+    minutes, in which a server is filled or starts, it says nothing."""
+    total, age_s = session.query_one(
+        "SELECT wal_bytes::float8, extract(epoch FROM clock_timestamp() - stats_reset)::float8 FROM pg_stat_wal",
         deadline_s=limit_s,
     )
-    return float(rate or 0.0)
+    if age_s is None or age_s < _SHORTEST_AVERAGE_S:
+        return Unknown(
+            "the server's statistics are too young to tell how much WAL it writes", "ask again later"
+        )
+    return float(total) / float(age_s)
 
 
 def _slots(session: ServerSession, limit_s: float) -> tuple[SlotState, ...]:
