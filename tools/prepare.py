@@ -29,6 +29,7 @@ ANY_DEBIAN_SERVER = "postgresql"
 """Where a release of Debian or Ubuntu has another version."""
 DEBIAN_LIBRARIES = ("libgssapi-krb5-2", "liblz4-1", "libreadline8", "libxml2", "libzstd1")
 """What the PostgreSQL servers from wheels link against."""
+DEBIAN_PEERS = ("pgbackrest", "barman")
 
 
 class CannotPrepare(Exception):
@@ -114,8 +115,26 @@ def prepare_servers() -> None:
                 _install_debian_server()
             except CannotPrepare as problem:
                 print(f"note: {problem}", file=sys.stderr)  # servers from wheels may do
+    _install_peers()
     if (ROOT / "tests" / "support" / "servers.py").exists():
         _run(VENV_PYTHON, "-m", "tests.support.servers")
+
+
+def _install_peers() -> None:
+    """Get the programs whose backups drills restore; their tests are skipped where one is missing."""
+    missing = [package for package in DEBIAN_PEERS if not shutil.which(package)]
+    if not missing:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        print(
+            f"note: their drills aren't tested: {' '.join(missing)} (as root: apt-get install)",
+            file=sys.stderr,
+        )
+        return
+    try:
+        _apt_install(*missing)
+    except CannotPrepare as problem:
+        print(f"note: {problem}", file=sys.stderr)
 
 
 def _note_missing_packages() -> None:
