@@ -16,6 +16,7 @@ from seawall.drill.isolation import ACCOUNTS
 from seawall.drill.reaper import processes_in
 from seawall.drill.scratch import PREFIX
 from seawall.postgres.programs import ServerPrograms
+from seawall.restore.planning.moment import CLOCK_DOUBT
 from tests.support.drills import SHOP
 from tests.support.recovery import CONSOLE, Outcome, Protected, seawall, wait_until
 from tests.support.servers import remove_folder, temporary_folder
@@ -139,6 +140,9 @@ def test_the_server_reaches_nobody(shop: Protected, scratch: Path) -> None:
 def test_a_random_moment_is_recorded_with_its_seed(shop: Protected, scratch: Path) -> None:
     drill = _drill(shop, scratch, "--moment", "random", "--seed", "42").succeeded().document
     assert "random, seed 42" in drill["recovery_point"]["asked"]
+    time.sleep(CLOCK_DOUBT.total_seconds() + 2)  # now there is more than the latest moment
+    drill = _drill(shop, scratch, "--moment", "random", "--seed", "42").succeeded().document
+    assert "UTC (random, seed 42)" in drill["recovery_point"]["asked"]
     assert drill["rpo"]["reached_ms"] is None, "what is lost is measured for the latest moment alone"
     _drill(shop, scratch, "--moment", "1999-01-01 00:00:00+00").failed_with(
         FAILED, "every backup ended after"

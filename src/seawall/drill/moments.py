@@ -48,7 +48,9 @@ class MomentWish:
         if self.wish is Wish.LATEST:
             return None
         start = first.replace(microsecond=0) + timedelta(seconds=1)
-        span = max(0, int((last - start).total_seconds()))
+        if start > last:
+            return None  # right after the first backup there is no other moment yet
+        span = int((last - start).total_seconds())
         return start + timedelta(seconds=random.Random(self.seed).randint(0, span))
 
     def choose(self, count: int) -> int:
@@ -57,7 +59,7 @@ class MomentWish:
 
     def words(self, at: datetime | None) -> str:
         """Return how the evidence calls it."""
-        if at is None:
-            return "latest"
         how = f" (random, seed {self.seed})" if self.wish is Wish.RANDOM else ""
+        if at is None:
+            return f"latest{how}"
         return f"{at:%Y-%m-%d %H:%M:%S} UTC{how}"

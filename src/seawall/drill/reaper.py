@@ -15,11 +15,13 @@ import time
 
 PATIENCE_S = 20.0
 _POLL_S = 0.05
+_QUIT_S = 2.0
 
 
 def clear_away(folder: str) -> bool:
     """Kill what works inside ``folder`` and remove it. Return whether it is gone."""
     ends_at = time.monotonic() + PATIENCE_S
+    _end_server(folder)
     while os.path.lexists(folder):
         pids = processes_in(folder)
         for pid in pids:
@@ -49,6 +51,21 @@ def processes_in(folder: str) -> list[int]:
     if not sys.platform.startswith("linux"):
         found += _postmaster(folder)
     return found
+
+
+def _end_server(folder: str) -> None:
+    """Let the server end by itself, at once: one that is killed leaves a shared memory segment to the machine
+    (sysv_shmem.c), of which there are only so many. Whether it did is looked at by who kills what is left."""
+    for pid in _postmaster(folder):
+        if pid not in processes_in(folder):
+            continue  # a number of an earlier life
+        try:
+            os.kill(pid, signal.SIGQUIT)
+        except (ProcessLookupError, PermissionError):
+            continue
+        ends_at = time.monotonic() + _QUIT_S
+        while pid in processes_in(folder) and time.monotonic() < ends_at:
+            time.sleep(_POLL_S)
 
 
 def _postmaster(folder: str) -> list[int]:
