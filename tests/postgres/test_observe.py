@@ -72,7 +72,7 @@ def test_the_archive_command_is_seen_while_archiving_is_off(server: TestCluster)
     assert server.value("SHOW archive_command") == "(disabled)"
     facts = observe(server)
     assert facts.archive.mode == "off" and facts.archive.command == "cp %p /nowhere/%f"
-    assert facts.archive.timeout_s == 300 and facts.archive.library == ""
+    assert facts.archive.timeout_s == 300 and facts.archive.module == ""
 
 
 def test_pg_monitor_sees_everything_and_an_ordinary_role_is_told_what_it_lacks(server: TestCluster) -> None:

@@ -76,8 +76,8 @@ def judge_archiving(
         return [failed(subject, f"{' and '.join(waiting)} waits for a restart", "restart the server")]
     if archive.mode == "off":
         return [failed(subject, "archive_mode is off: no WAL is archived", remedy)]
-    if archive.library:
-        text = f"archive_library is {archive.library!r}, so archive_command is not used"
+    if archive.module:
+        text = f"archive_library is {archive.module!r}, so archive_command is not used"
         return [failed(subject, text, "ALTER SYSTEM SET archive_library = ''; SELECT pg_reload_conf()")]
     trouble = _trouble_in_command(archive.command, plan=plan, cluster=cluster)
     if trouble:

@@ -86,7 +86,7 @@ def current_settings(facts: ServerFacts) -> CurrentSettings:
         wal_level=facts.settings["wal_level"],
         archive_mode=facts.archive.mode,
         archive_command=facts.archive.command,
-        archive_library=facts.archive.library,
+        archive_library=facts.archive.module,
         archive_timeout_s=facts.archive.timeout_s,
     )
 

@@ -20,6 +20,7 @@ from seawall.evidence.places import LedgerPlace
 from seawall.evidence.signers import Signers
 from seawall.model.clock import Clock
 from seawall.model.errors import Unavailable
+from seawall.model.sequence import last_number
 from seawall.storage.errors import ObjectExists, ObjectMissing, StoreMissing
 from seawall.storage.probe import require_safe
 
@@ -198,18 +199,7 @@ class Ledger:
 
     def _head_number(self, at_least: int = 0) -> int:
         """Gallop, then halve: single keys tell sooner than a listing, and the sequence has no holes."""
-        known, step = at_least, 1
-        while self._exists(known + step):
-            known += step
-            step *= 2
-        missing = known + step
-        while missing - known > 1:
-            middle = (known + missing) // 2
-            if self._exists(middle):
-                known = middle
-            else:
-                missing = middle
-        return known
+        return last_number(self._exists, at_least=at_least)
 
     def _exists(self, number: int) -> bool:
         return self.place.store.stat(self.place.key(number)) is not None

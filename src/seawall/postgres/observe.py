@@ -238,7 +238,7 @@ def _archive_settings(settings: Mapping[str, str]) -> ArchiveSettings:
     return ArchiveSettings(
         mode=settings.get("archive_mode", "off"),
         command=settings.get("archive_command", ""),
-        library=settings.get("archive_library", ""),
+        module=settings.get("archive_library", ""),
         timeout_s=int(settings.get("archive_timeout", "0")),
     )
 

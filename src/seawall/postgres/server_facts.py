@@ -57,11 +57,11 @@ class Database:
 @dataclass(frozen=True, slots=True)
 class ArchiveSettings:
     """``command`` is the configured one even while archiving is off (SHOW says "(disabled)" then);
-    where ``library`` is set (15 and later), it is used and ``command`` is not."""
+    where ``module`` (archive_library) is set (15 and later), it is used and ``command`` is not."""
 
     mode: str
     command: str
-    library: str
+    module: str
     timeout_s: int
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -112,7 +113,7 @@ class SeawallSource:
             makes_tablespace_folders=False,
         )
 
-    def _stops(self, opened: OpenedRepository) -> list:  # type: ignore[type-arg]
+    def _stops(self, opened: OpenedRepository) -> list[datetime]:
         catalog = Catalog(opened.repository, self.cluster)
         stops = [
             record.stopped_at

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from seawall.model.lsn import Lsn
+from seawall.model.sequence import last_number
 from seawall.repository.errors import ControlDamaged
 from seawall.repository.format.control_json import Fields, text_field
 from seawall.repository.format.frames import ObjectKind
@@ -91,18 +92,7 @@ class TermLog:
 
     def head_number(self, *, at_least: int = 0) -> int:
         """Return the newest entry's number, 0 if there is none."""
-        known, step = at_least, 1
-        while self._exists(known + step):
-            known += step
-            step *= 2
-        missing = known + step
-        while missing - known > 1:
-            middle = (known + missing) // 2
-            if self._exists(middle):
-                known = middle
-            else:
-                missing = middle
-        return known
+        return last_number(self._exists, at_least=at_least)
 
     def read(self, number: int) -> Term:
         """Return entry ``number``. Raises ObjectMissing, FrameDamaged, ControlDamaged."""
